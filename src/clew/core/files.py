@@ -100,15 +100,16 @@ def read_json(path: Path, *, what: str) -> Any:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end fsync its files and rename it to `path`.
 
-    When the block raises, the temporary folder is removed and nothing appears under `path`.
+    When the block raises, the temporary folder is removed and nothing appears under `path`. An existing `path` is
+    an error, unless `replace` says that nothing points at it any more.
     Raises `ClewError` when `path` already exists or the system refuses.
     """
     with sentences_for(path, "write the folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        if path.exists() and not replace:
             raise ClewError(f"{path} already exists. Choose another name, or remove it first.")
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
@@ -119,6 +120,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
                     file.chmod(FILE_MODE)
                     fsync_file(file)
             fsync_folder(temporary)
+            if replace and path.exists():
+                shutil.rmtree(path)
             temporary.rename(path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""Where a run computes: device, precision, threads, and its place among data-parallel processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from clew.core.errors import UsageError
+from clew.core.recipe import Training
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One process's place: its device, the dtype it multiplies in, its rank among `world` processes."""
+
+    device: torch.device
+    dtype: torch.dtype
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the run's files and speaks to the user."""
+        return self.rank == 0
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The context of forward passes: mixed precision where `dtype` is not float32."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum `values` over the processes, in place; every process gets the same bits."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def share(self, value: Any) -> Any:
+        """Give every process the leader's `value` (plain data)."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says of the machine's part in the run."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        return {
+            "device": str(self.device),
+            "name": name,
+            "precision": str(self.dtype).removeprefix("torch."),
+            "processes": self.world,
+            "threads": torch.get_num_threads(),
+        }
+
+
+@contextlib.contextmanager
+def placement(training: Training) -> Iterator[Placement]:
+    """Set up threads, device and, under torchrun, the process group; take the group down at the end.
+
+    Raises `UsageError` for a device that this machine does not have.
+    """
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(training.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", world))))
+    device = _device(training.device)
+    here = Placement(device=device, dtype=_dtype(training.precision, device), rank=rank, world=world)
+    if world == 1:
+        yield here
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+    try:
+        yield here
+    finally:
+        dist.destroy_process_group()
+
+
+def pays_to_compile(training: Training, device: torch.device, planned_flops: float) -> bool:
+    """Whether the loss is compiled: as the recipe says, or where there is a compiler and enough work ahead.
+
+    Compiling costs half a minute to a minute on two cores and saves some tens of percent of a step, so it pays from
+    about two minutes of arithmetic on. `planned_flops` is the work of the whole run, so a resumed run decides alike.
+    """
+    if training.compile != "auto":
+        return training.compile == "yes"
+    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        return False
+    return device.type in ("cpu", "cuda") and planned_flops > (1e14 if device.type == "cpu" else 1e16)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"There is no device '{name}'. Devices are auto, cpu, cuda, cuda:1, mps.") from None
+    missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing or device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"This machine has no device '{name}'. Use --device auto; `clew doctor` lists what it has.")
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return torch.float32 if precision == "float32" else torch.bfloat16
+    native = {
+        "cpu": torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _fast_bf16(),
+        "cuda": device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
+    }
+    return torch.bfloat16 if native.get(device.type, False) else torch.float32
+
+
+def _fast_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX), not by emulation."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

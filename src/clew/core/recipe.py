@@ -1,0 +1,159 @@
+"""Recipes: the only configuration. A frozen class per objective, YAML that fills it, flags that override it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pydantic
+import yaml
+
+from clew.core import files
+from clew.core.errors import UsageError, nearest
+
+
+class Section(pydantic.BaseModel):
+    """A part of a recipe: frozen, nothing unknown, a docstring below each field (it becomes the flag's help)."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Training(Section):
+    """What the loop does: steps, optimiser, schedule, evaluation, checkpoints, machine."""
+
+    max_steps: int = pydantic.Field(default=0, ge=0)
+    """Optimiser steps to plan; 0 plans `max_epochs` passes over the training evidence."""
+    max_epochs: float = pydantic.Field(default=10.0, gt=0)
+    """Passes over the training evidence to plan, where `max_steps` is 0."""
+    batch_size: int = pydantic.Field(default=32, ge=1)
+    """Examples (rows, positions, traces) in one optimiser step, over all processes and micro-batches."""
+    accumulation: int = pydantic.Field(default=1, ge=1)
+    """Micro-batches that one optimiser step is split into, to fit memory; the result is the same."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw: AdamW for all. muon: Muon for the matrices inside the network, AdamW for the rest."""
+    learning_rate: float = pydantic.Field(default=3e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    muon_learning_rate: float = pydantic.Field(default=0.02, gt=0)
+    """Peak learning rate of Muon, where the optimiser is muon; it follows the same schedule."""
+    min_learning_rate: float = pydantic.Field(default=3e-5, ge=0)
+    """Learning rate at the end of the planned steps (Muon's falls by the same factor)."""
+    schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
+    """After the warm-up: constant; cosine to the minimum; or flat, then linear to the minimum (trapezoid)."""
+    warmup_steps: int = pydantic.Field(default=0, ge=0)
+    """Steps over which the learning rate rises linearly to its peak."""
+    cooldown_fraction: float = pydantic.Field(default=0.4, ge=0, le=1)
+    """Share of the planned steps over which a trapezoid falls."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of the first and second moment."""
+    weight_decay: float = pydantic.Field(default=0.1, ge=0)
+    """Decoupled weight decay, on matrices only."""
+    clip: float = pydantic.Field(default=1.0, ge=0)
+    """Largest norm of the gradient; a longer one is scaled down to it. 0: no limit."""
+    evaluate_every: int = pydantic.Field(default=250, ge=1)
+    """Steps between evaluations on the held-out evidence (one more stands at the end)."""
+    patience: int = pydantic.Field(default=10, ge=0)
+    """Evaluations without improvement after which the run stops early; 0: never."""
+    checkpoint_every: int = pydantic.Field(default=250, ge=1)
+    """Steps between checkpoints; an evaluation that improves makes one too."""
+    keep_checkpoints: int = pydantic.Field(default=3, ge=1)
+    """How many of the newest checkpoints stay; the best one always does."""
+    log_every: int = pydantic.Field(default=10, ge=1)
+    """Steps between lines of metrics."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps: auto takes an accelerator where there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward and backward pass; weights stay float32. auto: bfloat16 where it is native."""
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """torch.compile of the loss. auto: where a compiler is installed and the run is long enough to pay for it."""
+    threads: int = pydantic.Field(default=0, ge=0)
+    """CPU threads of each process; 0: the machine's cores shared among the processes."""
+
+
+class Recipe(Section):
+    """What every recipe has; an objective's recipe adds its sections."""
+
+    objective: str
+    """What "better" means; fixed by the class."""
+    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Name of the model; run folders and bundles begin with it. Letters, digits, '_', '.', '-'."""
+    seed: int = 42
+    """Every random draw is a function of this number, a purpose and a position."""
+    start_from: str | None = None
+    """Checkpoint folder or run whose weights this run starts from (only the weights: a new run, its parent named)."""
+    training: Training = Training()
+    """What the loop does."""
+
+
+R = TypeVar("R", bound=Section)
+
+
+def validate(kind: type[R], values: dict[str, Any], where: str) -> R:
+    """Make a `kind` of plain values. Raises `UsageError`: each fault with its key, the nearest known key if unknown."""
+    try:
+        return kind.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise UsageError(" ".join(_sentence(kind, dict(fault), where) for fault in error.errors())) from None
+
+
+def _sentence(kind: type[Section], fault: dict[str, Any], where: str) -> str:
+    path = [str(part) for part in fault["loc"]]
+    dotted = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(kind, path[:-1])
+        return f"{where}: unknown key '{dotted}'.{nearest(path[-1], known)} Known here: {', '.join(known)}."
+    if fault["type"] == "missing":
+        return f"{where}: the key '{dotted}' is missing."
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{where}: '{dotted}' is {fault['input']!r}: {message[:1].lower()}{message[1:].rstrip('.')}."
+
+
+def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = kind.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, Section)):
+            return []
+        kind = annotation
+    return list(kind.model_fields)
+
+
+class _OneKeyOnce(yaml.SafeLoader):
+    """YAML without duplicate keys: PyYAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping. Raises `ClewError` or `UsageError` with file and line."""
+    with files.sentences_for(path, "read"):
+        content = path.read_bytes()
+    try:
+        values = yaml.load(content.decode("utf-8"), Loader=_OneKeyOnce)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UsageError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no recipe: a recipe is a mapping of keys to values, such as `name: tactics`.")
+    return values
+
+
+def to_yaml(recipe: Section) -> str:
+    """The resolved recipe as YAML, in the order of the class."""
+    return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def sha256(recipe: Section) -> str:
+    """SHA-256 of the canonical JSON of the resolved recipe."""
+    return files.sha256_of(files.canonical_json(recipe.model_dump(mode="json")))
