@@ -6,14 +6,16 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 import tyro
+from tyro.conf import Positional as Positional
 
 from clew.core.errors import UsageError
 
-Positional = tyro.conf.Positional
+Json = Annotated[bool, tyro.conf.arg(name="json")]
+"""Type of the field `as_json`, which is the flag `--json` (pydantic keeps the name `json` for itself)."""
 
 
 class Options(pydantic.BaseModel):
@@ -39,44 +41,47 @@ def parse(
     becomes a `UsageError`.
     """
     complaint = io.StringIO()
+    settings: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
+            made: O = tyro.cli(
                 kind,
                 args=list(arguments),
                 prog=program,
                 description=about or kind.__doc__,
                 config=(tyro.conf.OmitArgPrefixes,),
-                **({} if default is None else {"default": default}),
+                **settings,
             )
+        return made
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UsageError(f"{_sentence(complaint.getvalue())} See `{program} --help`.") from None
 
 
+_NOISE = re.compile(
+    r"(For full helptext|For further information|https://|Unrecognized options$|Value error$|Parsing error$|"
+    r"Required options$|Invalid choice$|input_type|\(default: |clew .*--help)"
+)
+
+
 def _sentence(text: str) -> str:
-    """Take tyro's boxes and pydantic's addresses off an error message, and make one line of it."""
-    lines = []
+    """Take tyro's boxes and help texts and pydantic's addresses off an error message, and make one line of it."""
+    said: list[str] = []
+    meant: list[str] = []
+    suggests = False
     for line in text.splitlines():
-        plain = re.sub(r"[╭╮╰╯│─]+", " ", line).strip()
-        plain = re.sub(r"\s*\[type=.*\]?$", "", plain)
-        drop = (
-            "For full helptext",
-            "For further information",
-            "https://",
-            "input_type",
-            "Unrecognized options ",
-            "Value error ",
-            "Parsing error ",
-            "Required options ",
-            "Missing ",
-        )
-        if (
-            plain
-            and not plain.startswith(drop)
-            and plain not in ("Unrecognized options", "Value error", "Parsing error", "Required options")
-        ):
-            lines.append(plain)
-    sentence = " ".join(lines)
-    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+        plain = re.sub(r"\s*\[type=.*$", "", re.sub(r"[╭╮╰╯│─]+", " ", line).strip())
+        if plain.startswith("Perhaps you meant"):
+            suggests = True
+        elif suggests:
+            if plain.startswith("--"):
+                meant.append(plain.split()[0])
+        elif plain.startswith("Argument helptext"):
+            break
+        elif plain and not _NOISE.search(plain):
+            said.append(re.sub(r"^Error parsing \S+: \d+ validation errors? for \w+$", "", plain))
+    sentence = " ".join(filter(None, said)).rstrip(".")
+    if meant:
+        sentence += f". Did you mean {' or '.join(dict.fromkeys(meant))}"
+    return sentence + ("?" if meant else ".")

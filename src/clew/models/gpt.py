@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,11 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, eps=NORM_EPS)
 
+    @property
+    def layers(self) -> Sequence[Block]:
+        """The blocks, typed."""
+        return cast("Sequence[Block]", self.blocks)
+
     @torch.no_grad()
     def initialise(self, random: torch.Generator) -> None:
         """Draw the weights: normal with deviation 0.02, residual projections scaled by 1/sqrt(2 n_layers) (GPT-2)."""
@@ -88,7 +94,7 @@ class GPT(nn.Module):
             mask = (same & causal).unsqueeze(1)
         rotation = rotary(torch.arange(length, device=tokens.device).unsqueeze(0), self.config.head_dim)
         x = self._drop(self.embedding(tokens), noise, 0)
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(self.layers):
             attended, _ = block.attention(block.attention_norm(x), rotation, mask=mask)
             x = x + self._drop(attended, noise, 1 + 2 * index)
             x = x + self._drop(block.mlp(block.mlp_norm(x)), noise, 2 + 2 * index)
@@ -118,7 +124,7 @@ class GPT(nn.Module):
         )
         x = self.embedding(tokens)
         present = []
-        for block, cache in zip(self.blocks, past, strict=True):
+        for block, cache in zip(self.layers, past, strict=True):
             attended, extended = block.attention(block.attention_norm(x), rotation, mask=mask, past=cache)
             present.append(extended)
             x = x + attended
@@ -189,7 +195,7 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., d_model] to the same shape."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return cast("Tensor", self.down(F.silu(gate) * up))
 
 
 def rotary(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,249 @@
+"""Objective `next_token`: a GPT learns to write proof files; "better" is fewer bits per byte on held-out files.
+
+proofs.read_corpus -> split_by_theorem -> tokenizer.encode -> PackedStream -> loss
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clew.core.devices import Placement
+from clew.core.errors import CheckpointError, ClewError, EvidenceError
+from clew.core.fit import Evaluation, Loss, Shard
+from clew.core.randomness import generator, key
+from clew.core.recipe import Recipe
+from clew.core.run import Evidence
+from clew.models.gpt import GPT, GPTConfig, dropout_planes
+from clew.objectives.packing import IGNORED, PackedStream, Rows, evaluation_rows
+from clew.proofs.corpus import Corpus, Split, read_corpus, split_by_theorem
+from clew.proofs.files import render
+from clew.proofs.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer, train_bpe
+from clew.recipes.next_token import NextTokenRecipe
+
+TOKENIZER = "tokenizer.json"
+
+
+class Batch(NamedTuple):
+    """One shard of a step's batch, on the device: int64 [rows, context_length] each, and dropout's random bytes."""
+
+    tokens: Tensor
+    targets: Tensor
+    documents: Tensor
+    noise: Tensor | None
+
+
+def prepare(recipe: Recipe) -> PreparedProofs:
+    """Read the corpus and split it by theorem. Raises `EvidenceError` naming file and line of what is wrong."""
+    if not isinstance(recipe, NextTokenRecipe):
+        raise ClewError(f"The objective next_token needs its own recipe, not a {type(recipe).__name__}.")
+    corpus = read_corpus(Path(recipe.data.data_dir))
+    split = split_by_theorem(corpus, recipe.data.validation_fraction, recipe.seed)
+    return PreparedProofs(recipe, corpus, split)
+
+
+@dataclass(frozen=True)
+class PreparedProofs:
+    """A corpus that was read and split."""
+
+    recipe: NextTokenRecipe
+    corpus: Corpus
+    split: Split
+
+    @property
+    def evidence(self) -> Evidence:
+        """Kind, place and fingerprint of the corpus."""
+        return Evidence(kind="proof files", path=str(self.corpus.folder), sha256=self.corpus.fingerprint)
+
+    def describe(self) -> list[str]:
+        """What was read, what was left alone, how it was split, what leaks."""
+        lines = [
+            f"{len(self.corpus.proofs):,} proof files, {self.corpus.total_bytes:,} bytes: {len(self.split.train):,} to "
+            f"train on, {len(self.split.validation):,} held out by enclosing theorem",
+            *self.split.leakage.describe(),
+        ]
+        if self.corpus.strays:
+            lines.append(f"left alone, no proof files: {', '.join(map(str, self.corpus.strays))}")
+        return lines
+
+    def texts(self, indices: Any) -> list[str]:
+        """The proof files of these indices, rendered."""
+        return [render(self.corpus.proofs[index]) for index in indices]
+
+    def keep(self, folder: Path) -> None:
+        """Make the tokenizer, from the training split alone, and save it as the run's tokenizer.json."""
+        choice = self.recipe.data.tokenizer
+        if choice == "bytes":
+            tokenizer: Tokenizer = ByteTokenizer()
+        elif choice == "bpe":
+            tokenizer = train_bpe(self.texts(self.split.train), vocab_size=self.recipe.data.vocab_size)
+        else:
+            tokenizer = load_tokenizer(Path(choice))
+        tokenizer.save(folder / TOKENIZER)
+
+    def objective(self, folder: Path, placement: Placement) -> NextToken:
+        """The objective of the run in `folder`, whose tokenizer.json is there."""
+        return NextToken(self, load_tokenizer(folder / TOKENIZER), placement)
+
+
+class NextToken:
+    """A GPT, batches of packed rows, cross-entropy, bits per byte."""
+
+    items = "tokens"
+
+    def __init__(self, prepared: PreparedProofs, tokenizer: Tokenizer, placement: Placement) -> None:
+        recipe = prepared.recipe
+        self._recipe, self._tokenizer, self._placement = recipe, tokenizer, placement
+        sizes = recipe.model
+        self.config = GPTConfig(
+            vocab_size=tokenizer.vocab_size,
+            context_length=sizes.context_length,
+            d_model=sizes.d_model,
+            n_layers=sizes.n_layers,
+            n_heads=sizes.n_heads,
+            d_mlp=sizes.d_mlp,
+            dropout=sizes.dropout,
+        )
+        self.model = GPT(self.config)
+        self.model.initialise(torch.Generator().manual_seed(key(recipe.seed, "weights") % 2**63))
+        self.model.to(placement.device)
+        training = prepared.texts(prepared.split.train)
+        held_out = prepared.texts(prepared.split.validation)
+        self.stream = PackedStream([_encode(tokenizer, text) for text in training], sizes.context_length, recipe.seed)
+        held_out_tokens = [_encode(tokenizer, text) for text in held_out]
+        self.training_bytes = sum(len(text.encode()) for text in training)
+        self._held_out_bytes = sum(len(text.encode()) for text in held_out)
+        self._held_out_files = len(held_out)
+        self._evaluation = evaluation_rows(held_out_tokens, sizes.context_length)
+        self.longer_than_context = sum(len(tokens) > sizes.context_length for tokens in held_out_tokens)
+        if self.stream.tokens_per_epoch < 2 or not len(self._evaluation.tokens):
+            raise EvidenceError(f"{prepared.corpus.folder} holds too little text to train on and to hold out.")
+
+    def planned_steps(self) -> int:
+        """`max_steps`, or the steps of `max_epochs` passes."""
+        plan = self._recipe.training
+        return plan.max_steps or math.ceil(plan.max_epochs * self.stream.rows_per_epoch / plan.batch_size)
+
+    def batch(self, step: int, shard: Shard) -> Batch:
+        """Rows [step * batch_size, (step + 1) * batch_size) of the stream, the shard's part of them."""
+        size = self._recipe.training.batch_size
+        chosen = shard.rows(size)
+        rows = self.stream.rows(step * size + chosen.start, step * size + chosen.stop)
+        return Batch(*self._to_device(rows), self._noise(step, chosen) if self.config.dropout else None)
+
+    def loss(self, batch: Batch) -> Loss:
+        """Mean cross-entropy in nats a token, over the targets that are scored."""
+        logits = self.model(batch.tokens, documents=batch.documents, noise=batch.noise)
+        total = _summed_cross_entropy(logits, batch.targets)
+        weight = (batch.targets != IGNORED).sum().float()
+        return Loss(total / weight.clamp(min=1.0), {}, weight)
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Bits per byte and nats a token on the held-out files, and samples.
+
+        The first token of a file has nothing before it and is charged log2(vocab_size) bits, so that the figure is
+        the length of a real code for the files and tokenizers can be compared by it.
+        """
+        rows = self._evaluation
+        place = self._placement
+        sums = torch.zeros(2, dtype=torch.float64)
+        size = self._recipe.training.batch_size
+        for start in range(place.rank * size, len(rows.tokens), place.world * size):
+            part = Rows(*(array[start : start + size] for array in rows))
+            tokens, targets, documents = self._to_device(part)
+            with place.autocast():
+                logits = self.model(tokens, documents=documents)
+            sums[0] += float(_summed_cross_entropy(logits, targets))
+            sums[1] += int((part.targets != IGNORED).sum())
+        nats, tokens_scored = place.sum(sums.to(place.device, _widest(place.device))).tolist()
+        bits = (nats + self._held_out_files * math.log(self.config.vocab_size)) / math.log(2)
+        figures = {
+            "validation_bits_per_byte": bits / self._held_out_bytes,
+            "validation_loss": nats / tokens_scored,
+        }
+        samples = [self._sample()] if self._recipe.samples.sample_tokens and place.leads else []
+        return Evaluation(figures["validation_bits_per_byte"], figures, samples)
+
+    def state(self) -> dict[str, Any]:
+        """What the tokenizer was; batches need no state, they are functions of the step."""
+        return {"tokenizer_sha256": self._tokenizer.fingerprint}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Check that the run's tokenizer is the one that the checkpoint was trained with."""
+        if state["tokenizer_sha256"] != self._tokenizer.fingerprint:
+            raise CheckpointError(
+                f"The run's {TOKENIZER} is not the one that the checkpoint was trained with (its hash differs). "
+                "Restore the file; a model cannot be continued with another vocabulary."
+            )
+
+    def describe_model(self) -> dict[str, Any]:
+        """Family and sizes."""
+        return {"family": "gpt", **asdict(self.config)}
+
+    def planned_flops(self) -> float:
+        """6 operations a parameter and token (Kaplan et al. 2020)."""
+        tokens = self.planned_steps() * self._recipe.training.batch_size * self.config.context_length
+        return 6.0 * sum(parameter.numel() for parameter in self.model.parameters()) * tokens
+
+    def _to_device(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        tokens, targets, documents = (torch.from_numpy(array).to(self._placement.device) for array in rows)
+        return tokens, targets, documents
+
+    def _noise(self, step: int, rows: range) -> Tensor:
+        """Dropout's random bytes [planes, rows, context_length, d_model], keyed by step and row of the batch, so that
+        the split into processes and micro-batches changes nothing."""
+        device = self._placement.device
+        shape = (dropout_planes(self.config), 1, self.config.context_length, self.config.d_model)
+        count = math.prod(shape)
+        pieces = []
+        for row in rows:
+            if device.type == "cuda":
+                random = torch.Generator(device).manual_seed(key(self._recipe.seed, "dropout", step, row) % 2**63)
+                pieces.append(torch.randint(256, shape, dtype=torch.uint8, device=device, generator=random))
+            else:
+                words = generator(self._recipe.seed, "dropout", step, row).integers(
+                    2**64, size=-(-count // 8), dtype=np.uint64
+                )
+                pieces.append(torch.from_numpy(words.view(np.uint8)[:count].reshape(shape)))
+        return torch.cat(pieces, dim=1).to(device)
+
+    def _sample(self) -> str:
+        """Text that the model writes after the sample prompt; the same draws at each evaluation."""
+        wanted = self._recipe.samples
+        device = self._placement.device
+        written = list(_encode(self._tokenizer, wanted.sample_prompt))
+        draws = generator(self._recipe.seed, "sample").random(wanted.sample_tokens)
+        cache = self.model.empty_cache(1)
+        tokens = written
+        for draw in draws:
+            logits, cache = self.model.forward_cached(torch.tensor([tokens], device=device), cache)
+            probabilities = torch.softmax(logits[0, -1].double().cpu() / wanted.sample_temperature, dim=-1)
+            ordered, order = probabilities.sort(descending=True, stable=True)
+            kept = ordered.cumsum(0) - ordered < wanted.sample_top_p
+            cumulative = (ordered * kept).cumsum(0)
+            index = int(torch.searchsorted(cumulative, float(draw) * float(cumulative[-1]), right=True))
+            tokens = [int(order[min(index, len(order) - 1)])]
+            written += tokens
+        return self._tokenizer.decode(written)
+
+
+def _summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats, summed over the targets that are scored, in float32."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def _encode(tokenizer: Tokenizer, text: str) -> Any:
+    return np.asarray(tokenizer.encode(text), dtype=np.int64)
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    """float64 where the device has it (mps has not)."""
+    return torch.float32 if device.type == "mps" else torch.float64
