@@ -1,0 +1,14 @@
+"""`clew evaluate`: what a bundle is worth on held-out data."""
+
+from __future__ import annotations
+
+from clew.cli.main import Commands, dispatch
+
+COMMANDS: Commands = {
+    "proofs": ("clew.cli.evaluate_proofs", "bits per byte, next lines found, and what guidance is worth to the prover"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run `clew evaluate`."""
+    return dispatch(COMMANDS, arguments, program="clew evaluate", about="Evaluates a bundle on held-out data.")
