@@ -1,0 +1,217 @@
+"""Makes theorems with short proofs: a term is complicated by laws read backwards, and simplified again.
+
+The theorem is `complicated = simple`, or two complications of one term. It is derived in several ways (innermost
+and outermost simplification of both sides, and the way it was made), each derivation is minimised, and the
+shortest is the proof that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from clew.core import randomness
+from clew.proofs.laws import Law, Theory
+from clew.proofs.rewriting import GaveUpError, Simplifier, minimised
+from clew.proofs.terms import Equation, Term, match, substitute, subterms, term
+from clew.proofs.theorems import Theorem
+from clew.proofs.theories import THEORIES
+
+LETTERS = "abcdmnuvxyz"
+LONGEST_LINE = 60
+"""Characters of the longest line of a theorem or a proof."""
+
+MIX: Mapping[str, float] = {
+    "monoid": 0.5,
+    "commutative_monoid": 1,
+    "group": 2,
+    "abelian_group": 2,
+    "ring": 2,
+    "commutative_ring": 1,
+    "lattice": 1,
+    "distributive_lattice": 1,
+    "boolean_algebra": 2,
+    "natural": 2,
+    "loop": 2,
+}
+"""Theory -> its weight in a corpus of all theories."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A theorem and the shortest proof that is known of it."""
+
+    theorem: Theorem
+    steps: tuple[Equation, ...]
+
+
+class _Random:
+    """The draws of one theorem. Numpy's own calls cost microseconds each; one block of numbers serves them all."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator = generator
+        self._numbers: list[float] = []
+
+    def below(self, bound: int) -> int:
+        """A number from 0 to `bound` - 1."""
+        return int(self.fraction() * bound)
+
+    def fraction(self) -> float:
+        """A number from 0 to 1, without 1."""
+        if not self._numbers:
+            self._numbers = self._generator.random(128).tolist()
+        return self._numbers.pop()
+
+
+def generate(seed: int, index: int, theories: tuple[str, ...], maximum_steps: int) -> Generated | None:
+    """Make theorem number `index` of the sequence that `seed` stands for; None where the draw gives none.
+
+    A theorem is given only with a proof of 2 to `maximum_steps` lines, and when it is no instance of one law.
+    """
+    random = _Random(randomness.generator(seed, "theorem", index))
+    theory = _draw_theory(random, theories)
+    letters = _draw_letters(random)
+    maker = _Maker(theory, letters, random)
+    size = 1 + random.below(4)
+    wanted = 2 + random.below(maximum_steps - 1)
+    try:
+        simple, _ = _simplifier(theory.name).innermost(maker.term(size), 12)
+        left, made = maker.complicate(simple, wanted)
+        right = simple
+        if random.fraction() < 0.3:
+            right, other = maker.complicate(simple, 1 + wanted // 3)
+            made = made + other
+        goal = Equation(left, right)
+        if left is right or len(str(goal)) > LONGEST_LINE or theory.law_of(goal) is not None:
+            return None
+        steps = shortest_known(theory, goal, made, maximum_steps)
+    except GaveUpError:
+        return None
+    if steps is None or not 2 <= len(steps) <= maximum_steps:
+        return None
+    if any(len(str(step)) > LONGEST_LINE for step in steps):
+        return None
+    used = {part.symbol for side in (left, right) for part in subterms(side)}
+    variables = tuple(letter for letter in letters if letter in used)
+    if not variables:
+        return None
+    return Generated(Theorem(f"{theory.name}_{index}", theory, variables, goal), steps)
+
+
+def shortest_known(
+    theory: Theory, goal: Equation, made: list[Equation], maximum_steps: int
+) -> tuple[Equation, ...] | None:
+    """The shortest of several minimised derivations of `goal`; the regular one where lengths are equal."""
+    simplifier = _simplifier(theory.name)
+    limit = 2 * maximum_steps + 4
+    best: tuple[Equation, ...] | None = None
+    for simplify in (simplifier.innermost, simplifier.outermost):
+        try:
+            left_form, left_steps = simplify(goal.left, limit)
+            right_form, right_steps = simplify(goal.right, limit)
+        except GaveUpError:
+            continue
+        if left_form is right_form:
+            found = minimised([*left_steps, *(step.flipped() for step in reversed(right_steps))], goal)
+            best = found if best is None or len(found) < len(best) else best
+    found = minimised(made, goal)
+    return found if best is None or len(found) < len(best) else best
+
+
+class _Maker:
+    """Draws terms of a theory and complicates them."""
+
+    def __init__(self, theory: Theory, letters: tuple[str, ...], random: _Random) -> None:
+        self.theory = theory
+        self.random = random
+        self.variables = [term(letter) for letter in letters]
+        self.operators = [(symbol, arity) for symbol, arity in theory.operators.items() if arity > 0]
+
+    def term(self, leaves: int) -> Term:
+        """A random term with about that many leaves."""
+        if leaves <= 1:
+            leaf = self.variables[self.random.below(len(self.variables))]
+            unary = [symbol for symbol, arity in self.operators if arity == 1]
+            if unary and self.random.fraction() < 0.25:
+                return term(unary[0], leaf)
+            return leaf
+        binary = [symbol for symbol, arity in self.operators if arity == 2]
+        symbol = binary[self.random.below(len(binary))]
+        first = 1 + self.random.below(leaves - 1)
+        return term(symbol, self.term(first), self.term(leaves - first))
+
+    def complicate(self, whole: Term, times: int) -> tuple[Term, list[Equation]]:
+        """Read `times` laws backwards somewhere in `whole`; return the result and the steps back to `whole`."""
+        steps: list[Equation] = []
+        for _ in range(times):
+            places = _places(whole)
+            place = places[self.random.below(len(places))]
+            part = _at(whole, place)
+            choices = [law for law in self.theory.laws if law.right.symbol in (part.symbol, *law.variables)]
+            law = choices[self.random.below(len(choices))]
+            step = self.backwards(law, part)
+            if step is None:
+                continue
+            larger = _replaced(whole, place, step.left)
+            if len(str(larger)) > LONGEST_LINE - 8:
+                continue
+            steps.append(step)
+            whole = larger
+        return whole, steps[::-1]
+
+    def backwards(self, law: Law, part: Term) -> Equation | None:
+        """The instance of `law` whose right side is `part`, where there is one."""
+        bindings: dict[str, Term] = {}
+        if not match(law.right, part, law.variable_set, bindings):
+            return None
+        for variable in law.variables:
+            if variable not in bindings:
+                bindings[variable] = self.term(1 + self.random.below(2))
+        return Equation(substitute(law.left, bindings), part)
+
+
+def _places(whole: Term) -> list[tuple[int, ...]]:
+    """Paths to all subterms."""
+    found: list[tuple[int, ...]] = [()]
+    for number, argument in enumerate(whole.arguments):
+        found += [(number, *path) for path in _places(argument)]
+    return found
+
+
+def _at(whole: Term, place: tuple[int, ...]) -> Term:
+    for number in place:
+        whole = whole.arguments[number]
+    return whole
+
+
+def _replaced(whole: Term, place: tuple[int, ...], by: Term) -> Term:
+    if not place:
+        return by
+    arguments = list(whole.arguments)
+    arguments[place[0]] = _replaced(arguments[place[0]], place[1:], by)
+    return term(whole.symbol, *arguments)
+
+
+def _draw_theory(random: _Random, theories: tuple[str, ...]) -> Theory:
+    total = sum(MIX[name] for name in theories)
+    at = random.fraction() * total
+    for name in theories:
+        at -= MIX[name]
+        if at < 0:
+            return THEORIES[name]
+    return THEORIES[theories[-1]]
+
+
+def _draw_letters(random: _Random) -> tuple[str, ...]:
+    """Two to four different letters, in alphabetical order."""
+    letters = list(LETTERS)
+    count = 2 + random.below(3)
+    return tuple(sorted(letters.pop(random.below(len(letters))) for _ in range(count)))
+
+
+@cache
+def _simplifier(theory: str) -> Simplifier:
+    return Simplifier(THEORIES[theory])
