@@ -1,0 +1,235 @@
+"""Tokenizers of proof files: UTF-8 bytes, and byte-level BPE. Both are saved as a plain `tokenizer.json`.
+
+No tokenizer here has an unknown, padding or any other special token: every id stands for bytes, every string
+round-trips, and what pads a batch is the batch's own business (a mask), never an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from clew.core import files
+from clew.core.errors import EvidenceError, UsageError, nearest
+
+Ids = NDArray[np.integer[Any]]
+"""Token ids [tokens]: uint16, or int32 for a vocabulary beyond 65,536."""
+
+GPT2 = "gpt2"
+
+STYLES: dict[str, tuple[str | None, int | None]] = {
+    "lines": (r"[^\n]*\n", None),
+    "lines-8": (r"[^\n]*\n", 8),
+    "lines-12": (r"[^\n]*\n", 12),
+    "lines-16": (r"[^\n]*\n", 16),
+    "lines-24": (r"[^\n]*\n", 24),
+    "words": (r" *[^ \n]+\n?| *\n| +", None),
+    "word-pairs": (r" *[^ \n]+(?: +[^ \n]+)?\n?| *\n| +", None),
+    GPT2: (None, None),
+}
+"""Style -> pattern of the pieces that a token never crosses (None: GPT-2's), longest token in bytes (None: any).
+
+In each style but GPT-2's a line feed ends its piece, so text cut at the start of a line tokenizes as it does within
+the whole file, and a host that stops at a token with a line feed stops at a line's end.
+"""
+
+DEFAULT_STYLE = "lines"
+
+
+_OWN_CHARACTER = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+_CHARACTERS = tuple(
+    chr(byte) if byte in _OWN_CHARACTER else chr(256 + sum(other not in _OWN_CHARACTER for other in range(byte)))
+    for byte in range(256)
+)
+"""The printable character that stands for each byte in a byte-level `tokenizer.json` (GPT-2's table)."""
+_BYTES = {character: byte for byte, character in enumerate(_CHARACTERS)}
+
+_PROBES = ("".join(map(chr, range(128))), "  Straße ≥ ∀x\u0301 \U0001f9f6\n\n\t  a", "\ufeff\u2028\u00a0", " ", "\r\n")
+
+
+class Tokenizer(Protocol):
+    """What turns text into token ids and back, without loss."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids; they are 0 to `vocab_size` - 1."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the `tokenizer.json` that `save` writes."""
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of `text`, with nothing added."""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """Encode many texts at once, on all cores."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`; bytes that are no UTF-8, as of a cut character, become U+FFFD."""
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that one id stands for."""
+
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json`, whole or not at all."""
+
+
+class ByteTokenizer:
+    """UTF-8 bytes: the id is the value of the byte."""
+
+    vocab_size = 256
+
+    def __init__(self) -> None:
+        self._json = _byte_level_bpe(_BYTES, None).to_str(pretty=True)
+        self.fingerprint = files.sha256_of(self._json)
+
+    def encode(self, text: str) -> Ids:
+        """Return the UTF-8 bytes of `text` as uint16 [bytes]."""
+        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.uint16)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """Encode each text."""
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of these bytes; what is no UTF-8 becomes U+FFFD."""
+        return bytes(int(token) for token in ids).decode("utf-8", errors="replace")
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the byte itself."""
+        return bytes([token])
+
+    def save(self, path: Path) -> None:
+        """Write it as the `tokenizer.json` of a BPE that has 256 byte tokens and no merges."""
+        files.write_text(path, self._json)
+
+
+class BPETokenizer:
+    """Byte-level BPE (Sennrich et al. 2016; on bytes: Radford et al. 2019) in a Hugging Face `tokenizer.json`.
+
+    `content` is the JSON text. Raises `EvidenceError`, naming `where`, for a tokenizer that is not byte-level BPE,
+    changes text, has gaps in its ids, or has no token for some byte.
+    """
+
+    def __init__(self, content: str, where: str | Path = "tokenizer.json") -> None:
+        self._json = content
+        self.fingerprint = files.sha256_of(content)
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(content)
+        except Exception as error:  # the library raises Exception itself
+            raise EvidenceError(f"{where} is not a tokenizer that the tokenizers library reads: {error}.") from error
+        # A batch is cut and padded by who makes it, not by settings left in a file.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._bytes = _bytes_of_tokens(self._tokenizer, where)
+        self.vocab_size = len(self._bytes)
+        self._dtype: np.dtype[Any] = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.int32)
+        if any(self.decode(self.encode(probe)) != probe for probe in _PROBES):
+            raise EvidenceError(
+                f"{where} does not give back every text that it encodes: it normalizes, adds or drops characters. "
+                "Use a byte-level BPE without a normalizer, as `clew tokenizer train` makes it."
+            )
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of `text`: uint16 [tokens], or int32 where the vocabulary exceeds 65,536."""
+        return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=self._dtype)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """Encode many texts at once, on all cores."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=self._dtype) for encoding in encodings]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`; what is no UTF-8 becomes U+FFFD."""
+        return b"".join(self._bytes[int(token)] for token in ids).decode("utf-8", errors="replace")
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that one id stands for; they may be part of a character."""
+        return self._bytes[token]
+
+    def save(self, path: Path) -> None:
+        """Write the `tokenizer.json`, byte for byte as it was made or loaded."""
+        files.write_text(path, self._json)
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int = 4096, *, style: str = DEFAULT_STYLE) -> BPETokenizer:
+    """Train a byte-level BPE on `texts` (the training split alone); `style` is one of `STYLES`.
+
+    The 256 bytes are always in the vocabulary. It stays smaller than `vocab_size` where the texts have no pair left
+    that occurs twice. The same texts give the same `tokenizer.json`.
+    Raises `UsageError` for a vocabulary below 256 or an unknown style, `EvidenceError` for no text at all.
+    """
+    if vocab_size < 256:
+        raise UsageError(f"A byte-level vocabulary holds the 256 bytes, so it cannot have {vocab_size} entries.")
+    if style not in STYLES:
+        raise UsageError(f"There is no style '{style}'.{nearest(style, list(STYLES))} Known: {', '.join(STYLES)}.")
+    texts = list(texts)
+    if not any(texts):
+        raise EvidenceError("There is no text to train a tokenizer on.")
+    pattern, longest = STYLES[style]
+    tokenizer = _byte_level_bpe({}, pattern, gpt2=style == GPT2)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=longest,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return BPETokenizer(tokenizer.to_str(pretty=True))
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a `tokenizer.json`: Clew's own, or any byte-level BPE that changes no text.
+
+    Raises `ClewError` when it cannot be read and `EvidenceError` when it is no such tokenizer.
+    """
+    with files.sentences_for(path, "read"):
+        raw = path.read_bytes()
+    try:
+        content = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EvidenceError(f"{path} is not a tokenizer.json: it is not UTF-8 text.") from error
+    byte_tokenizer = ByteTokenizer()
+    # The bytes need no search for merges, so they have the faster class.
+    return byte_tokenizer if files.sha256_of(raw) == byte_tokenizer.fingerprint else BPETokenizer(content, path)
+
+
+def _byte_level_bpe(vocabulary: Mapping[str, int], pattern: str | None, *, gpt2: bool = False) -> tokenizers.Tokenizer:
+    """A `tokenizers.Tokenizer` of these tokens without merges; `pattern` cuts text before bytes become characters."""
+    tokenizer = tokenizers.Tokenizer(models.BPE(vocab=dict(vocabulary), merges=[]))
+    to_characters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=gpt2)
+    if pattern is None:
+        tokenizer.pre_tokenizer = to_characters
+    else:
+        cut = pre_tokenizers.Split(tokenizers.Regex(pattern), behavior="isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([cut, to_characters])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _bytes_of_tokens(tokenizer: tokenizers.Tokenizer, where: str | Path) -> list[bytes]:
+    """The bytes of each id, in order of the ids. Raises `EvidenceError` for gaps and for tokens that are no bytes."""
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    found: list[bytes] = []
+    for expected, (token, identifier) in enumerate(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])):
+        if identifier != expected:
+            raise EvidenceError(f"{where} has no token with the id {expected}; its ids must run from 0 without a gap.")
+        if token not in added and not _BYTES.keys() >= set(token):
+            raise EvidenceError(
+                f"{where} is not a byte-level tokenizer: its token {token!r} stands for no bytes. "
+                "Train one with `clew tokenizer train`."
+            )
+        found.append(token.encode("utf-8") if token in added else bytes(_BYTES[character] for character in token))
+    if missing := sorted(set(range(256)) - {content[0] for content in found if len(content) == 1}):
+        raise EvidenceError(
+            f"{where} has no token for the byte 0x{missing[0]:02x} ({len(missing)} of 256 are missing), so it cannot "
+            "encode every text. Train one with `clew tokenizer train`."
+        )
+    return found
