@@ -58,6 +58,15 @@ class Leakage:
         }
         return {name: count / self.validation_files for name, count in counts.items()}
 
+    def describe(self) -> list[str]:
+        """The shares as lines for a reader."""
+        share = self.shares()
+        return [
+            f"of {self.validation_files:,} held-out files share with a training file: the theorem's head line "
+            f"{share['same_head_line']:.1%}, goal and counterfactual {share['same_goal']:.1%}, "
+            f"everything {share['exact_copies']:.1%}"
+        ]
+
 
 @dataclass(frozen=True)
 class Split:
