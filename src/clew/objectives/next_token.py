@@ -6,6 +6,7 @@ proofs.read_corpus -> split_by_theorem -> tokenizer.encode -> PackedStream -> lo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +23,8 @@ from clew.core.randomness import generator, key
 from clew.core.recipe import Recipe
 from clew.core.run import Evidence
 from clew.models.gpt import GPT, GPTConfig, dropout_planes
-from clew.objectives.packing import IGNORED, PackedStream, Rows, evaluation_rows
+from clew.objectives.packing import IGNORED, PackedStream, Rows, Tokens, evaluation_rows
 from clew.proofs.corpus import Corpus, Split, read_corpus, split_by_theorem
-from clew.proofs.files import render
 from clew.proofs.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer, train_bpe
 from clew.recipes.next_token import NextTokenRecipe
 
@@ -64,18 +64,20 @@ class PreparedProofs:
 
     def describe(self) -> list[str]:
         """What was read, what was left alone, how it was split, what leaks."""
+        leakage = self.split.leakage
         lines = [
-            f"{len(self.corpus.proofs):,} proof files, {self.corpus.total_bytes:,} bytes: {len(self.split.train):,} to "
-            f"train on, {len(self.split.validation):,} held out by enclosing theorem",
-            *self.split.leakage.describe(),
+            f"{len(self.corpus):,} proof files, {self.corpus.total_bytes:,} bytes: {len(self.split.train):,} to train "
+            f"on, {len(self.split.validation):,} held out by enclosing theorem",
+            f"leakage into the held-out files: {leakage.same_head_line} share a theorem with a training file, "
+            f"{leakage.same_goal} a goal, {leakage.exact_copies} are copies",
         ]
         if self.corpus.strays:
-            lines.append(f"left alone, no proof files: {', '.join(map(str, self.corpus.strays))}")
+            lines.append(f"left alone, no proof files: {', '.join(self.corpus.strays)}")
         return lines
 
-    def texts(self, indices: Any) -> list[str]:
-        """The proof files of these indices, rendered."""
-        return [render(self.corpus.proofs[index]) for index in indices]
+    def texts(self, indices: Sequence[int]) -> list[str]:
+        """The proof files of these indices."""
+        return [self.corpus.texts[index] for index in indices]
 
     def keep(self, folder: Path) -> None:
         """Make the tokenizer, from the training split alone, and save it as the run's tokenizer.json."""
@@ -116,8 +118,8 @@ class NextToken:
         self.model.to(placement.device)
         training = prepared.texts(prepared.split.train)
         held_out = prepared.texts(prepared.split.validation)
-        self.stream = PackedStream([_encode(tokenizer, text) for text in training], sizes.context_length, recipe.seed)
-        held_out_tokens = [_encode(tokenizer, text) for text in held_out]
+        self.stream = PackedStream(_encode(tokenizer, training), sizes.context_length, recipe.seed)
+        held_out_tokens = _encode(tokenizer, held_out)
         self.training_bytes = sum(len(text.encode()) for text in training)
         self._held_out_bytes = sum(len(text.encode()) for text in held_out)
         self._held_out_files = len(held_out)
@@ -219,7 +221,7 @@ class NextToken:
         """Text that the model writes after the sample prompt; the same draws at each evaluation."""
         wanted = self._recipe.samples
         device = self._placement.device
-        written = list(_encode(self._tokenizer, wanted.sample_prompt))
+        written = _encode(self._tokenizer, [wanted.sample_prompt])[0].tolist()
         draws = generator(self._recipe.seed, "sample").random(wanted.sample_tokens)
         cache = self.model.empty_cache(1)
         tokens = written
@@ -240,8 +242,8 @@ def _summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> Any:
-    return np.asarray(tokenizer.encode(text), dtype=np.int64)
+def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
+    return [ids.astype(np.int64) for ids in tokenizer.encode_batch(texts)]
 
 
 def _widest(device: torch.device) -> torch.dtype:
