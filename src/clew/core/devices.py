@@ -117,16 +117,14 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; a CPU without AVX512-BF16 or AMX only emulates it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision != "auto":
-        return torch.float32 if precision == "float32" else torch.bfloat16
-    native = {
-        "cpu": torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _fast_bf16(),
-        "cuda": device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
-    }
-    return torch.bfloat16 if native.get(device.type, False) else torch.float32
-
-
-def _fast_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX), not by emulation."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if precision == "auto":
+        return torch.bfloat16 if native_bfloat16(device) else torch.float32
+    return torch.float32 if precision == "float32" else torch.bfloat16
