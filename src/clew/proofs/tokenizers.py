@@ -7,6 +7,7 @@ round-trips, and what pads a batch is the batch's own business (a mask), never a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,26 +22,36 @@ from clew.core.errors import EvidenceError, UsageError, nearest
 Ids = NDArray[np.integer[Any]]
 """Token ids [tokens]: uint16, or int32 for a vocabulary beyond 65,536."""
 
-GPT2 = "gpt2"
 
-STYLES: dict[str, tuple[str | None, int | None]] = {
-    "lines": (r"[^\n]*\n", None),
-    "lines-8": (r"[^\n]*\n", 8),
-    "lines-12": (r"[^\n]*\n", 12),
-    "lines-16": (r"[^\n]*\n", 16),
-    "lines-24": (r"[^\n]*\n", 24),
-    "words": (r" *[^ \n]+\n?| *\n| +", None),
-    "word-pairs": (r" *[^ \n]+(?: +[^ \n]+)?\n?| *\n| +", None),
-    GPT2: (None, None),
+@dataclass(frozen=True)
+class Style:
+    """What a token of a trained BPE may span."""
+
+    about: str
+    pattern: str | None
+    """Regular expression of the pieces that text is cut into first; no token crosses a cut. None: GPT-2's."""
+    max_token_length: int | None = None
+    """Longest token, in bytes; None: as long as its piece."""
+
+
+_LINE = r"[^\n]*\n"
+_WORD = r" *[^ \n]+\n?| *\n| +"
+_WORD_PAIR = r" *[^ \n]+(?: +[^ \n]+)?\n?| *\n| +"
+
+STYLES: dict[str, Style] = {
+    "lines": Style("anything within a line, up to the whole line", _LINE),
+    "lines-8": Style("up to 8 bytes of a line", _LINE, 8),
+    "lines-12": Style("up to 12 bytes of a line", _LINE, 12),
+    "lines-16": Style("up to 16 bytes of a line", _LINE, 16),
+    "lines-24": Style("up to 24 bytes of a line", _LINE, 24),
+    "word-pairs": Style("two words with the spaces before them", _WORD_PAIR),
+    "words": Style("a word with the spaces before it", _WORD),
+    "gpt2": Style("letters, digits or signs of one word, as in GPT-2", None),
 }
-"""Style -> pattern of the pieces that a token never crosses (None: GPT-2's), longest token in bytes (None: any).
-
-In each style but GPT-2's a line feed ends its piece, so text cut at the start of a line tokenizes as it does within
-the whole file, and a host that stops at a token with a line feed stops at a line's end.
-"""
+"""Each style but GPT-2's ends a piece with its line feed: so text cut at the start of a line tokenizes as it does
+within the whole file, and a host that stops at a token with a line feed stops at the end of a line."""
 
 DEFAULT_STYLE = "lines"
-
 
 _OWN_CHARACTER = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
 _CHARACTERS = tuple(
@@ -86,7 +97,7 @@ class ByteTokenizer:
     vocab_size = 256
 
     def __init__(self) -> None:
-        self._json = _byte_level_bpe(_BYTES, None).to_str(pretty=True)
+        self._json = _byte_level_bpe(_BYTES).to_str(pretty=True)
         self.fingerprint = files.sha256_of(self._json)
 
     def encode(self, text: str) -> Ids:
@@ -158,6 +169,13 @@ class BPETokenizer:
         files.write_text(path, self._json)
 
 
+def find_style(name: str) -> Style:
+    """The style of this name. Raises `UsageError` naming the nearest one that there is."""
+    if name not in STYLES:
+        raise UsageError(f"There is no style '{name}'.{nearest(name, list(STYLES))} Known: {', '.join(STYLES)}.")
+    return STYLES[name]
+
+
 def train_bpe(texts: Iterable[str], vocab_size: int = 4096, *, style: str = DEFAULT_STYLE) -> BPETokenizer:
     """Train a byte-level BPE on `texts` (the training split alone); `style` is one of `STYLES`.
 
@@ -167,19 +185,17 @@ def train_bpe(texts: Iterable[str], vocab_size: int = 4096, *, style: str = DEFA
     """
     if vocab_size < 256:
         raise UsageError(f"A byte-level vocabulary holds the 256 bytes, so it cannot have {vocab_size} entries.")
-    if style not in STYLES:
-        raise UsageError(f"There is no style '{style}'.{nearest(style, list(STYLES))} Known: {', '.join(STYLES)}.")
+    chosen = find_style(style)
     texts = list(texts)
     if not any(texts):
         raise EvidenceError("There is no text to train a tokenizer on.")
-    pattern, longest = STYLES[style]
-    tokenizer = _byte_level_bpe({}, pattern, gpt2=style == GPT2)
+    tokenizer = _byte_level_bpe({}, chosen.pattern, like_gpt2=chosen.pattern is None)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        max_token_length=longest,
+        max_token_length=chosen.max_token_length,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return BPETokenizer(tokenizer.to_str(pretty=True))
@@ -201,10 +217,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return byte_tokenizer if files.sha256_of(raw) == byte_tokenizer.fingerprint else BPETokenizer(content, path)
 
 
-def _byte_level_bpe(vocabulary: Mapping[str, int], pattern: str | None, *, gpt2: bool = False) -> tokenizers.Tokenizer:
-    """A `tokenizers.Tokenizer` of these tokens without merges; `pattern` cuts text before bytes become characters."""
+def _byte_level_bpe(
+    vocabulary: Mapping[str, int], pattern: str | None = None, *, like_gpt2: bool = False
+) -> tokenizers.Tokenizer:
+    """A `tokenizers.Tokenizer` of these tokens without merges, which cuts text by `pattern`, by GPT-2's, or not."""
     tokenizer = tokenizers.Tokenizer(models.BPE(vocab=dict(vocabulary), merges=[]))
-    to_characters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=gpt2)
+    to_characters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=like_gpt2)
     if pattern is None:
         tokenizer.pre_tokenizer = to_characters
     else:
