@@ -138,7 +138,7 @@ def split_by_theorem(corpus: Corpus, fraction: float, seed: int) -> Split:
         # The name depends on the group's text and not on its place, so files added later move few of the others.
         return randomness.key(seed, "validation theorem", min(theorem_of(corpus.proofs[index]) for index in group))
 
-    wanted = max(1, round(fraction * len(corpus)))
+    wanted = min(len(corpus) - 1, max(1, round(fraction * len(corpus))))
     held_out: list[int] = []
     for group in sorted(groups, key=position):
         if len(held_out) + len(group) <= wanted:
