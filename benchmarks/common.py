@@ -1,38 +1,83 @@
-"""What the benchmarks share: the machine's description and the JSON line that each ends its stdout with."""
+"""What every benchmark shares: the machine it ran on, its figures against their targets, and the last line."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores for this process, memory, versions."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"system": platform.system(), "processor": model, "cores": cores, "python": platform.python_version()}
+    """Processor, cores, memory, system and the packages that the figures depend on."""
+    import importlib.metadata
+
+    versions = {}
+    for package in ("torch", "numpy", "onnxruntime", "tokenizers", "transformers"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **versions,
+    }
 
 
-def figure(value: float, unit: str, target: float | None = None, better: str = "higher") -> dict[str, Any]:
-    """One measured figure; `met` is True where there is no target. `better`: "higher" or "lower"."""
-    if better not in ("higher", "lower"):
-        raise ValueError(f"better is 'higher' or 'lower', not {better!r}")
+def figure(
+    value: float, unit: str, *, target: float | None = None, better: Literal["higher", "lower"] = "higher"
+) -> dict[str, Any]:
+    """One figure. Without a target it is met by being measured."""
     met = target is None or (value >= target if better == "higher" else value <= target)
-    return {"value": value, "unit": unit, "target": target, "better": better, "met": met}
+    return {"value": float(f"{value:.5g}"), "unit": unit, "target": target, "better": better, "met": met}
 
 
-def emit(name: str, figures: dict[str, dict[str, Any]]) -> None:
-    """Print the figures for the eye, then the one line of JSON that ends the benchmark's stdout."""
-    for key, entry in figures.items():
+def emit(name: str, figures: Mapping[str, Mapping[str, Any]]) -> int:
+    """Print the figures as a table and then, as the last line of stdout, as one JSON document.
+
+    Returns the exit code of the benchmark: 0 where every target is met, else 1.
+    """
+    for key, each in figures.items():
+        sign = ">=" if each["better"] == "higher" else "<="
         goal = (
-            "" if entry["target"] is None else f"  (target {entry['target']:g}, {'met' if entry['met'] else 'MISSED'})"
+            "" if each["target"] is None else f"  target {sign} {each['target']}: {'met' if each['met'] else 'MISSED'}"
         )
-        print(f"{key:<36} {entry['value']:>14,.4g} {entry['unit']}{goal}")
-    print(json.dumps({"benchmark": name, "machine": machine(), "figures": figures}), flush=True)
+        print(f"{key:<40} {each['value']:>12} {each['unit']:<14}{goal}")
+    print(json.dumps({"benchmark": name, "machine": machine(), "figures": figures}, ensure_ascii=False), flush=True)
+    return 0 if all(each["met"] for each in figures.values()) else 1
+
+
+def median_seconds(work: Callable[[], object], *, repeats: int, warm_up: int = 1) -> float:
+    """Median duration of `work()` over `repeats` runs after `warm_up` that are not counted."""
+    for _ in range(warm_up):
+        work()
+    durations = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        durations.append(time.perf_counter() - begun)
+    return statistics.median(durations)
+
+
+def say(text: str) -> None:
+    """Tell what is being done, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -158,7 +158,8 @@ def test_a_long_text_is_cut_on_the_left(bundle, small_gpt):
 def test_a_fork_goes_its_own_way(bundle):
     session = LineSession(bundle, PROMPT, SHORT)
     before = session.logits().copy()
-    fork = session.fork()
+    fork = session.fork(seed=6, temperature=0.8)
+    assert fork.propose(3) == sample_lines(bundle, PROMPT, 3, Sampling(max_tokens=20, seed=6))
     fork.accept("b = a")
     assert not np.allclose(fork.logits(), before)
     np.testing.assert_array_equal(session.logits(), before)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clew.bundle.sampling import Sampling, draw, log_softmax, uniforms, weights
+from clew.bundle.sampling import Sampling, block_ends, draw, log_normaliser, uniforms, weights
 from clew.core.errors import UsageError
 
 
@@ -61,19 +61,28 @@ def test_weights_are_those_of_the_definition(sampling):
 def test_draws_follow_the_weights(sampling):
     logits = np.random.default_rng(1).normal(0, 1.5, (1, 12)).astype(np.float32)
     mass = weights(logits, sampling)[0]
-    cumulative = np.cumsum(mass)
     random = np.random.default_rng(2).random(20_000)
-    counts = np.bincount([draw(cumulative, each) for each in random], minlength=12)
+    counts = np.bincount([draw(mass, block_ends(mass), each) for each in random], minlength=12)
     allowed = mass > 0
     assert counts[~allowed].sum() == 0
     assert stats.chisquare(counts[allowed], 20_000 * mass[allowed] / mass.sum()).pvalue > 0.01
 
 
 def test_the_ends_of_the_interval_fall_on_tokens_that_may_be_drawn():
-    cumulative = np.cumsum([0.0, 0.2, 0.0, 0.3, 0.0, 0.0])
-    assert draw(cumulative, 0.0) == 1
-    assert draw(cumulative, np.nextafter(1.0, 0.0)) == 3
-    assert draw(cumulative, 1.0) == 3
+    mass = np.array([0.0, 0.2, 0.0, 0.3, 0.0, 0.0])
+    assert draw(mass, block_ends(mass), 0.0) == 1
+    assert draw(mass, block_ends(mass), np.nextafter(1.0, 0.0)) == 3
+    assert draw(mass, block_ends(mass), 1.0) == 3
+
+
+@pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 500])
+def test_blocks_of_the_vocabulary_change_no_draw(vocabulary):
+    random = np.random.default_rng(4)
+    mass = random.exponential(size=vocabulary) * (random.random(vocabulary) < 0.3)
+    mass[-1] += 0.1
+    for uniform in random.random(500):
+        expected = np.searchsorted(np.cumsum(mass), uniform * mass.sum(), side="right")
+        assert draw(mass, block_ends(mass), uniform) == expected
 
 
 def test_random_numbers_depend_on_the_row_and_position_alone():
@@ -85,11 +94,11 @@ def test_random_numbers_depend_on_the_row_and_position_alone():
     assert len(np.unique(many)) == many.size
 
 
-def test_log_softmax_is_scipys():
-    from scipy.special import log_softmax as theirs
+def test_the_normaliser_is_scipys():
+    from scipy.special import logsumexp
 
     logits = np.random.default_rng(1).normal(0, 30, (3, 50)).astype(np.float32)
-    np.testing.assert_allclose(log_softmax(logits), theirs(logits.astype(float), axis=-1), atol=1e-9)
+    np.testing.assert_allclose(log_normaliser(logits), logsumexp(logits.astype(float), axis=-1), atol=1e-5)
 
 
 @pytest.mark.parametrize(

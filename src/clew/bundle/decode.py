@@ -8,13 +8,13 @@ and the position, never on the rows beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clew.bundle.load import Bundle, Cache
-from clew.bundle.sampling import Sampling, draw, log_softmax, uniforms, weights
+from clew.bundle.sampling import Sampling, block_ends, draw, log_normaliser, uniforms, weights
 from clew.core.errors import UsageError
 
 NEWLINE = b"\n"
@@ -68,10 +68,15 @@ class LineSession:
         """Append a line to the text: a sampled one with the tokens that were drawn, or any other as it is encoded."""
         self._tokens += line_tokens(self.bundle, line) if isinstance(line, Line) else self.bundle.encode(f"{line}\n")
 
-    def fork(self) -> LineSession:
-        """A session that stands where this one stands; what either accepts, the other does not see."""
+    def fork(self, *, seed: int, temperature: float) -> LineSession:
+        """A session that stands where this one stands; what either accepts, the other does not see.
+
+        It draws with a seed and temperature of its own, from its first attempt on.
+        """
+        self._catch_up()
         other = object.__new__(LineSession)
-        other.__dict__ = {**self.__dict__, "_tokens": list(self._tokens)}
+        sampling = replace(self.sampling, seed=seed, temperature=temperature)
+        other.__dict__ = {**self.__dict__, "_tokens": list(self._tokens), "sampling": sampling, "_attempts": 0}
         return other
 
     def logits(self) -> NDArray[np.float32]:
@@ -145,13 +150,14 @@ def _sample(
     branch = dict.fromkeys(range(rows), 0)  # row that goes on -> row of the batch that holds its text
     step = logits[None]
     for position in range(random.shape[1]):
-        cumulative = np.cumsum(weights(step, sampling), axis=-1)
-        known = log_softmax(step)
+        mass = weights(step, sampling)
+        ends = block_ends(mass)
+        normaliser = log_normaliser(step)
         seen: dict[tuple[int, int], int] = {}
         for row, source in list(branch.items()):
-            token = draw(cumulative[source], random[row, position])
+            token = draw(mass[source], ends[source], random[row, position])
             tokens[row].append(token)
-            logprobs[row] += float(known[source, token])
+            logprobs[row] += float(step[source, token] - normaliser[source])
             if NEWLINE in bundle.pieces[token]:
                 finished[row] = True
                 del branch[row]

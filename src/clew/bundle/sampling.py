@@ -13,6 +13,9 @@ from clew.core.randomness import generator
 
 Floats = NDArray[np.floating[Any]]
 
+BLOCK = 64
+"""Tokens that are drawn among at once; about the square root of a vocabulary."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -39,10 +42,11 @@ class Sampling:
                 raise UsageError(sentence)
 
 
-def log_softmax(logits: Floats) -> NDArray[np.float64]:
-    """Natural logarithms of the probabilities over the last axis."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float64)
+def log_normaliser(logits: Floats) -> NDArray[np.float64]:
+    """Natural logarithm of the sum of e^logits over the last axis: a logit less this is a log-probability."""
+    greatest = logits.max(axis=-1, keepdims=True)
+    total = np.exp(logits - greatest).sum(axis=-1, dtype=np.float64)
+    return np.asarray(np.log(total) + greatest[..., 0], np.float64)
 
 
 def weights(logits: Floats, sampling: Sampling) -> NDArray[np.float64]:
@@ -73,12 +77,28 @@ def weights(logits: Floats, sampling: Sampling) -> NDArray[np.float64]:
     return mass
 
 
-def draw(cumulative: NDArray[np.float64], uniform: float) -> int:
-    """The token that `uniform` in [0, 1) falls on, by the cumulative weights [vocab_size]; never one of weight 0."""
-    total = cumulative[-1]
-    token = np.searchsorted(cumulative, uniform * total, side="right")
-    # Rounding may carry uniform * total to the total itself.
-    return int(min(token, np.searchsorted(cumulative, total, side="left")))
+def block_ends(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cumulative weights [rows, blocks] at the end of each block of `BLOCK` tokens, for `draw`."""
+    starts = np.arange(0, mass.shape[-1], BLOCK)
+    return np.cumsum(np.add.reduceat(mass, starts, axis=-1), axis=-1)
+
+
+def draw(mass: NDArray[np.float64], ends: NDArray[np.float64], uniform: float) -> int:
+    """The token that `uniform` in [0, 1) falls on; never one of weight 0.
+
+    `mass` [vocab_size] and `ends` [blocks] are one row of `weights` and of its `block_ends`. Only the block that is
+    hit is summed token by token: summing a whole vocabulary in order takes longer than a layer of a small model.
+    """
+    target = uniform * ends[-1]
+    block = _first_beyond(ends, target)
+    before = ends[block - 1] if block else 0.0
+    return block * BLOCK + _first_beyond(np.cumsum(mass[block * BLOCK : (block + 1) * BLOCK]), target - before)
+
+
+def _first_beyond(cumulative: NDArray[np.float64], target: float) -> int:
+    """First index where `cumulative` exceeds `target`; rounding may carry that to its end: then the last with mass."""
+    last = np.searchsorted(cumulative, cumulative[-1], side="left")
+    return int(min(np.searchsorted(cumulative, target, side="right"), last))
 
 
 def uniforms(sampling: Sampling, attempt: int, rows: int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clew.bundle.decode import LineSession
 from clew.bundle.load import Bundle
-from clew.bundle.sampling import Sampling
+from clew.bundle.sampling import Sampling, log_normaliser
 from clew.core.errors import EvidenceError
 from clew.core.randomness import key
 from clew.evaluate.intervals import Share, share
@@ -136,9 +136,8 @@ def _bits(bundle: Bundle, batch: list[_Window]) -> float:
     nats = 0.0
     for row, window in enumerate(batch):
         ends = len(window.tokens)
-        known = logits[row, ends - window.scored : ends].astype(np.float64)
-        known -= known.max(axis=-1, keepdims=True)
+        counted = logits[row, ends - window.scored : ends]
         targets = window.targets[ends - window.scored :]
-        chosen = np.take_along_axis(known, targets[:, None], axis=-1)[:, 0]
-        nats += float((np.log(np.exp(known).sum(axis=-1)) - chosen).sum())
+        chosen = np.take_along_axis(counted, targets[:, None], axis=-1)[:, 0]
+        nats += float((log_normaliser(counted) - chosen).sum())
     return nats / math.log(2)
