@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -69,7 +70,16 @@ def test_a_corpus_holds_texts_proofs_bytes_and_strays(tmp_path: Path):
     assert corpus.names == ("proof_00000.txt", "proof_00001.txt", "proof_00002.txt")
     assert corpus.total_bytes == sum(path.stat().st_size for path in tmp_path.glob("proof_*.txt"))
     assert corpus.strays == ("README",)
+    assert corpus.stray_notice() == "left alone, no proof files: README"
     assert len(corpus) == 3
+
+
+def test_a_notice_names_five_strays_and_counts_the_rest():
+    corpus = corpus_of([goal_of(1, 1)])
+    assert corpus.stray_notice() is None
+    assert dataclasses.replace(corpus, strays=tuple("abcdefgh")).stray_notice() == (
+        "left alone, no proof files: a, b, c, d, e and 3 more"
+    )
 
 
 def test_the_fingerprint_depends_on_names_and_content_and_on_nothing_else(tmp_path: Path):

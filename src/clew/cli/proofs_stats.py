@@ -31,8 +31,11 @@ def main(arguments: list[str]) -> int:
     from clew.proofs.corpus import read_corpus
     from clew.proofs.statistics import as_table, corpus_figures
 
-    figures = corpus_figures(read_corpus(options.folder), options.validation_fraction, options.seed)
+    corpus = read_corpus(options.folder)
+    figures = corpus_figures(corpus, options.validation_fraction, options.seed)
     print(as_table(figures))
+    if notice := corpus.stray_notice():
+        print(notice)
     if options.as_json:
         print(json.dumps(figures, ensure_ascii=False))
     return EXIT_DONE

@@ -65,8 +65,8 @@ def train(arguments: list[str]) -> int:
     training = [corpus.texts[index] for index in split.train]
     held_out = [corpus.texts[index] for index in split.validation]
     print(f"{len(corpus):,} proof files: {len(training):,} to train on, {len(held_out):,} held out by theorem")
-    if corpus.strays:
-        print(f"left alone, no proof files: {', '.join(corpus.strays)}")
+    if notice := corpus.stray_notice():
+        print(notice)
     print("\n".join(split.leakage.describe()))
 
     tokenizer = train_bpe(training, vocab_size=options.vocab_size, style=style)

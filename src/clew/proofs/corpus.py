@@ -36,6 +36,13 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.names)
 
+    def stray_notice(self) -> str | None:
+        """A line that names what was left alone, the first five by name; None where there was nothing else."""
+        if not self.strays:
+            return None
+        more = f" and {len(self.strays) - 5:,} more" if len(self.strays) > 5 else ""
+        return f"left alone, no proof files: {', '.join(self.strays[:5])}{more}"
+
 
 @dataclass(frozen=True)
 class Leakage:

@@ -87,8 +87,6 @@ def as_table(figures: dict[str, Any]) -> str:
         ("proof steps", f"{steps['total']:,}; longest {steps['longest']}, median {steps['median']}"),
         ("proofs by steps", "; ".join(f"{name}: {count:,}" for name, count in steps["histogram"].items())),
     ]
-    if figures["strays"]:
-        rows.append(("left alone", ", ".join(figures["strays"])))
     width = max(len(name) for name, _ in rows)
     return "\n".join([*(f"{name:<{width}}  {value}" for name, value in rows), "", *_leakage_table(figures["split"])])
 
