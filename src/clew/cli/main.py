@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             about="Trains the small models that guide a search and ships them as verified ONNX bundles.",
         )
     except ClewError as error:
-        print(f"clew: error: {error}", file=sys.stderr)
+        # Behind torchrun several processes may speak: each says which one it is.
+        which = f" (process {os.environ.get('RANK', '0')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+        print(f"clew: error{which}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("clew: interrupted.", file=sys.stderr)

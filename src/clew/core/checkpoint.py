@@ -8,9 +8,9 @@ The pointers move only after the folder they name is on the disk, so a kill at a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def save_checkpoint(
     """
     files.remove_leftovers(folder)
     path = folder / f"step_{step:08d}"
-    # A folder of this name that no pointer names is what a killed process had begun to publish.
+    # A folder of this name is what a killed process published without its pointer: `drop_later` left no other.
     with files.whole_folder(path, replace=True) as temporary:
         _save_tensors(temporary / MODEL, model)
         _save_tensors(temporary / OPTIMIZER, optimizer)
@@ -87,19 +87,45 @@ def find_checkpoint(folder: Path, which: str = "latest") -> Path:
         number = which.removeprefix("step_")
         path = folder / (f"step_{int(number):08d}" if number.isdigit() else which)
     if not path.is_dir():
-        present = ", ".join(str(int(each.name[5:])) for each in sorted(folder.glob("step_*"))) or "none"
+        present = ", ".join(str(step) for step in _steps(folder)) or "none"
         raise CheckpointError(f"There is no checkpoint {path}. Steps that are there: {present}.")
     return path
 
 
-def read_checkpoint(path: Path, *, with_optimizer: bool = True) -> Checkpoint:
-    """Read and verify a checkpoint folder. Raises `CheckpointError` naming the file that is missing or altered."""
+def drop_later(folder: Path, step: int, best_step: int | None) -> None:
+    """Make `step` the newest checkpoint of `folder` and `best_step` the best, and drop those after `step`.
+
+    What a resumed run computes again it then writes again, whatever a kill left between a checkpoint and its
+    pointers. The pointers move before anything is removed.
+    """
+    steps = _steps(folder)
+    for name, pointed in (("latest", step), ("best", best_step)):
+        pointer = folder / f"{name}.json"
+        if pointed not in steps:
+            pointer.unlink(missing_ok=True)
+            continue
+        content = {"folder": steps[pointed].name, "step": pointed}
+        if not pointer.is_file() or files.read_json(pointer, what="a checkpoint pointer") != content:
+            files.write_json(pointer, content)
+    for later in (path for number, path in steps.items() if number > step):
+        with files.sentences_for(later, "remove"):
+            files.remove_folder(later)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read the JSON state of a checkpoint folder. Raises `CheckpointError` when it is no checkpoint's."""
     state_path = path / STATE
     if not state_path.is_file():
         raise CheckpointError(f"{path} is not a checkpoint: it has no {STATE}.")
     state = files.read_json(state_path, what="the state of a checkpoint")
     if not isinstance(state, dict) or state.get("format") != FORMAT or not isinstance(state.get("sha256"), dict):
         raise CheckpointError(f"{state_path} is not the state of a Clew checkpoint of format {FORMAT}.")
+    return state
+
+
+def read_checkpoint(path: Path, *, with_optimizer: bool = True) -> Checkpoint:
+    """Read and verify a checkpoint folder. Raises `CheckpointError` naming the file that is missing or altered."""
+    state = read_state(path)
     tensors: dict[str, dict[str, Tensor]] = {}
     for name in (MODEL, OPTIMIZER) if with_optimizer else (MODEL,):
         file = path / name
@@ -131,10 +157,16 @@ def check_same_model(checkpoint: Mapping[str, Tensor], model: Mapping[str, Tenso
 
 
 def _other(path: Path) -> str:
-    others = [str(int(each.name[5:])) for each in sorted(path.parent.glob("step_*")) if each != path]
+    others = [str(step) for step, each in _steps(path.parent).items() if each != path]
     if not others:
         return "There is no other checkpoint beside it."
     return f"Resume from another one with --checkpoint STEP; there are {', '.join(others)}."
+
+
+def _steps(folder: Path) -> dict[int, Path]:
+    """The checkpoint folders in `folder` by step, in ascending order."""
+    found = {int(path.name[5:]): path for path in folder.glob("step_*") if path.name[5:].isdigit()}
+    return dict(sorted(found.items()))
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -153,6 +185,7 @@ def _prune(folder: Path, keep: int) -> None:
     for pointer in (folder / "best.json", folder / "latest.json"):
         if pointer.is_file():
             named.add(files.read_json(pointer, what="a checkpoint pointer")["folder"])
-    for path in sorted(folder.glob("step_*"))[:-keep]:
+    for path in list(_steps(folder).values())[:-keep]:
         if path.name not in named:
-            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # what cannot be removed now goes with the next checkpoint
+                files.remove_folder(path)

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from clew.core.errors import UsageError
+from clew.core.errors import ClewError, UsageError
 from clew.core.recipe import Training
 
 
@@ -41,7 +41,8 @@ class Placement:
     def sum(self, values: Tensor) -> Tensor:
         """Sum `values` over the processes, in place; every process gets the same bits."""
         if self.world > 1:
-            dist.all_reduce(values)
+            with _others():
+                dist.all_reduce(values)
         return values
 
     def share(self, value: Any) -> Any:
@@ -49,7 +50,8 @@ class Placement:
         if self.world == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with _others():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def describe(self) -> dict[str, Any]:
@@ -80,11 +82,33 @@ def placement(training: Training) -> Iterator[Placement]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+    except (RuntimeError, ValueError) as error:
+        raise ClewError(
+            f"Process {rank} of {world} could not join the others: {_first_line(error)}. Start data-parallel training "
+            "with torchrun, which sets the environment that this needs."
+        ) from error
     try:
         yield here
     finally:
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _others() -> Iterator[None]:
+    """Turn what the backend raises when another process is gone into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ClewError(
+            f"Another process of this run has ended or cannot be reached ({_first_line(error)}). What it said tells "
+            "why; `clew resume` continues from the last checkpoint."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def pays_to_compile(training: Training, device: torch.device, planned_flops: float) -> bool:

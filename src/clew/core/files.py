@@ -121,12 +121,19 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                     fsync_file(file)
             fsync_folder(temporary)
             if replace and path.exists():
-                shutil.rmtree(path)
+                remove_folder(path)
             temporary.rename(path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         fsync_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder at once: renamed to a leftover first, so that a kill never leaves half of it under its name."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from clew.core import schedules
-from clew.core.checkpoint import check_same_model, find_checkpoint, read_checkpoint, save_checkpoint
+from clew.core.checkpoint import check_same_model, drop_later, find_checkpoint, read_checkpoint, save_checkpoint
 from clew.core.devices import Placement
 from clew.core.errors import EXIT_INTERRUPTED, CheckpointError, ClewError, UsageError
 from clew.core.metrics import Recorder
@@ -156,8 +157,8 @@ def fit(
         )
 
     try:
-        progress = _restore(objective, optimizer, run, recorder, checkpoint) if checkpoint else Progress()
-        with _stop_requested() as stop:
+        progress = _restore(objective, optimizer, run, recorder, checkpoint)
+        with _stop_requested(forwarded=placement.world > 1) as stop, _explained(stop, progress, run):
             while progress.ended is None and progress.step < planned:
                 step = progress.step
                 learning_rate_factor = schedules.factor(training, step, planned)
@@ -228,7 +229,15 @@ def _evaluate(objective: Objective, training: Training, progress: Progress, reco
     return improved
 
 
-def _restore(objective: Objective, optimizer: Optimizer, run: Run, recorder: Recorder | None, which: str) -> Progress:
+def _restore(
+    objective: Objective, optimizer: Optimizer, run: Run, recorder: Recorder | None, which: str | None
+) -> Progress:
+    """Take back what a checkpoint holds, and drop what was recorded after it: the loop will record it again."""
+    if which is None:
+        if recorder:
+            drop_later(run.checkpoints, 0, None)
+            recorder.rewind(0)
+        return Progress()
     path = find_checkpoint(run.checkpoints, which)
     found = read_checkpoint(path)
     if found.state.get("recipe_sha256") != run.manifest["recipe_sha256"] or found.state.get("run_id") != run.run_id:
@@ -238,10 +247,17 @@ def _restore(objective: Objective, optimizer: Optimizer, run: Run, recorder: Rec
         )
     load_weights(objective.model, found.model, path)
     optimizer.load(found.optimizer)
-    objective.restore(found.state["objective"])
+    try:
+        objective.restore(found.state["objective"])
+        progress = Progress(**found.state["progress"])
+        metrics_bytes = int(found.state["metrics_bytes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"The state of the checkpoint {path} is not whole: {error!r}.") from error
     if recorder:
-        recorder.rewind(int(found.state["metrics_bytes"]))
-    return Progress(**found.state["progress"])
+        # The pointers go back first: a kill between the two then leaves metrics that are too long, never too short.
+        drop_later(run.checkpoints, progress.step, progress.best_step)
+        recorder.rewind(metrics_bytes)
+    return progress
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
@@ -292,17 +308,46 @@ def _not_finite(step: int, loss: float, gradient_norm: float, run: Run) -> str:
 
 
 @contextlib.contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts at once."""
+def _explained(stop: threading.Event, progress: Progress, run: Run) -> Iterator[None]:
+    """Turn what the arithmetic raises into sentences: memory that ran out, and what a requested stop broke off."""
+    try:
+        yield
+    except ClewError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise ClewError(
+            f"Step {progress.step + 1} does not fit into the device's memory. Split it with a higher --accumulation; "
+            "the result is the same."
+        ) from error
+    except Exception as error:
+        # Ctrl-C reaches the compiler's processes too, and what they then raise is no fault of the run.
+        if not stop.is_set():
+            raise
+        raise InterruptedRunError(
+            f"Stopped within step {progress.step + 1}. Continue from the last checkpoint with: clew resume {run.folder}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _stop_requested(*, forwarded: bool) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts at once.
+
+    `forwarded`: torchrun passes Ctrl-C on to processes that the terminal told already, so that what comes within
+    five seconds of the first is the same request.
+    """
     event = threading.Event()
+    asked_at = 0.0
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
 
     def request(number: int, frame: Any) -> None:
-        if event.is_set():
+        nonlocal asked_at
+        if not event.is_set():
+            event.set()
+            asked_at = time.monotonic()
+        elif not forwarded or time.monotonic() - asked_at > 5.0:
             raise KeyboardInterrupt
-        event.set()
 
     before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

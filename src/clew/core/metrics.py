@@ -6,6 +6,7 @@ bytes as one that was never stopped. What the clock says (elapsed seconds, items
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -35,8 +36,8 @@ class Recorder:
         self._items = items
         self._screen = Screen(planned_steps) if shows else None
         self._metrics = _append(run.folder / METRICS)
-        self._timing = _append(run.folder / TIMING)
         self._elapsed_before = _last_elapsed(run.folder / TIMING)
+        self._timing = _append(run.folder / TIMING)
         self._began = time.monotonic()
         self._last: tuple[float, int] | None = None
         self._history: list[dict[str, Any]] = []
@@ -48,7 +49,7 @@ class Recorder:
         return self._elapsed_before + time.monotonic() - self._began
 
     def rewind(self, offset: int) -> None:
-        """Cut metrics.jsonl back to `offset` bytes, where the checkpoint that is resumed stood."""
+        """Cut metrics.jsonl back to `offset` bytes, where the checkpoint that is resumed stood; 0: start over."""
         path = self._run.folder / METRICS
         size = path.stat().st_size
         if size < offset:
@@ -56,17 +57,24 @@ class Recorder:
                 f"{path} has {size} bytes, fewer than the {offset} it had when the checkpoint was made: it was cut "
                 "or replaced. Restore it, or start a new run from the weights with --start-from."
             )
-        with path.open("rb+") as file:
+        with files.sentences_for(path, "cut"), path.open("rb+") as file:
             file.truncate(offset)
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise CheckpointError(
+                    f"{path}:{number}: not a line of metrics ({error}): the file was edited. Restore it, or start a "
+                    "new run from the weights with --start-from."
+                ) from error
             (self._evaluations if "evaluation" in row else self._history).append(row)
 
     def offset(self) -> int:
         """Flush metrics.jsonl to the disk and return its length in bytes."""
-        self._metrics.flush()
-        os.fsync(self._metrics.fileno())
-        return (self._run.folder / METRICS).stat().st_size
+        with files.sentences_for(Path(self._metrics.name), "write"):
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+            return os.fstat(self._metrics.fileno()).st_size
 
     def step(self, row: Mapping[str, Any], items_seen: int) -> None:
         """Record one logged step: `row` holds step, loss and its parts, learning_rate, grad_norm."""
@@ -100,8 +108,9 @@ class Recorder:
 
     def close(self) -> None:
         """Close the files and take the progress bar off the terminal."""
-        self._metrics.close()
-        self._timing.close()
+        for file in (self._metrics, self._timing):
+            with contextlib.suppress(OSError):  # a full disk was reported by the write that met it
+                file.close()
         if self._screen:
             self._screen.close()
 
@@ -188,11 +197,16 @@ def _append(path: Path) -> TextIO:
 
 
 def _last_elapsed(path: Path) -> float:
-    for line in reversed(path.read_text(encoding="utf-8").splitlines()):
-        try:
+    """Seconds that timing.jsonl has come to; a line that a kill cut short is taken off its end."""
+    if not path.is_file():
+        return 0.0
+    with files.sentences_for(path, "read"), path.open("rb+") as file:
+        content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        file.truncate(len(whole))
+    for line in reversed(whole.splitlines()):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             return float(json.loads(line)["elapsed"])
-        except (ValueError, KeyError, TypeError):  # a line cut short by a kill
-            continue
     return 0.0
 
 

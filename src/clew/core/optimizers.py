@@ -82,6 +82,7 @@ class Optimizer:
             if name not in owners or (value.dim() and value.shape != owners[name][1].shape):
                 raise CheckpointError(f"The optimiser state '{key}' belongs to another model than the recipe's.")
             part, parameter = owners[name]
-            part.state[parameter][field] = value.to(parameter.device)
+            # A copy: what safetensors gives may lie in the file, which a later checkpoint removes.
+            part.state[parameter][field] = value.to(parameter.device, copy=True)
         if lacking := [name for name, (part, parameter) in owners.items() if tensors and parameter not in part.state]:
             raise CheckpointError(f"The optimiser state lacks '{lacking[0]}': it is of another model or optimiser.")

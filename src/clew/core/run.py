@@ -8,8 +8,9 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,19 +101,34 @@ class Run:
             with contextlib.suppress(ImportError):  # a system without fcntl: no lock to be had
                 import fcntl
 
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise ClewError(
-                        f"Another process is training {self.folder}. Wait for it to end, or stop it first."
-                    ) from None
+                # `clew runs list` holds the lock for the instant of a look: hence a second try.
+                for last in (False, True):
+                    try:
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if last:
+                            raise ClewError(
+                                f"Another process is training {self.folder}. Wait for it to end, or stop it first."
+                            ) from None
+                        time.sleep(0.1)
             yield
         finally:
             os.close(descriptor)
 
 
-def create_run(runs_dir: Path, settled: Recipe, evidence: Evidence, *, parent: str | None = None) -> Run:
-    """Make `runs_dir/<name>-<utc>-<short id>/` with manifest and resolved recipe. Raises `ClewError`."""
+def create_run(
+    runs_dir: Path,
+    settled: Recipe,
+    evidence: Evidence,
+    *,
+    parent: str | None = None,
+    keep: Callable[[Path], None] | None = None,
+) -> Run:
+    """Make `runs_dir/<name>-<utc>-<short id>/` with manifest, resolved recipe and what `keep` writes into it.
+
+    The folder appears whole or not at all. Raises `ClewError`.
+    """
     run_id = uuid.uuid4().hex
     now = datetime.now(UTC)
     folder = runs_dir / f"{settled.name}-{now:%Y%m%dT%H%M%SZ}-{run_id[:6]}"
@@ -138,6 +154,8 @@ def create_run(runs_dir: Path, settled: Recipe, evidence: Evidence, *, parent: s
         files.write_text(temporary / RECIPE, recipe.to_yaml(settled))
         (temporary / CHECKPOINTS).mkdir(mode=files.FOLDER_MODE)
         (temporary / REPORTS).mkdir(mode=files.FOLDER_MODE)
+        if keep is not None:
+            keep(temporary)
     return Run(folder, manifest)
 
 

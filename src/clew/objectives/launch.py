@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from torch import nn
 
 from clew.core import devices, files
-from clew.core.checkpoint import MODEL, STATE, find_checkpoint, read_checkpoint
+from clew.core.checkpoint import MODEL, STATE, find_checkpoint, read_checkpoint, read_state
 from clew.core.devices import Placement
-from clew.core.errors import EXIT_INTERRUPTED, ClewError
-from clew.core.fit import Progress, fit, load_weights
+from clew.core.errors import EXIT_INTERRUPTED, CheckpointError, ClewError
+from clew.core.fit import Objective, Progress, fit, load_weights
 from clew.core.recipe import Recipe
 from clew.core.run import MANIFEST, Run, create_run, open_run
 from clew.objectives import Prepared, prepare
@@ -36,12 +37,12 @@ def train(recipe: Recipe, runs_dir: Path, *, say: Say = print, shows: bool = Tru
         if placement.leads:
             for line in prepared.describe():
                 say(line)
-            run = create_run(runs_dir, recipe, prepared.evidence, parent=str(source) if source else None)
-            prepared.keep(run.folder)
-            folder = str(run.folder)
+            parent = str(source) if source else None
+            folder = str(create_run(runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep).folder)
         run = open_run(Path(placement.share(folder)))
         say(f"run {run.folder}")
-        return run, _go(run, recipe, prepared, placement, checkpoint=None, source=source, say=say, shows=shows)
+        with _held(run, placement):
+            return run, _go(run, recipe, prepared, placement, checkpoint=None, say=say, shows=shows)
 
 
 def resume(
@@ -53,20 +54,50 @@ def resume(
     tokenizer are not those that the run began with.
     """
     recipe = run.read_recipe(recipe_class(str(run.manifest["objective"])))
-    with devices.placement(recipe.training) as placement:
+    with devices.placement(recipe.training) as placement, _held(run, placement):
         say = say if placement.leads else _silent
+        # The leader decides, since what it then drops the others might no longer find.
+        where: str | None = placement.share(_where(run, checkpoint) if placement.leads else None)
+        if where is not None and (over := _ended(run.checkpoints / where)) is not None:
+            say(f"run {run.folder} is {over.ended} already, at step {over.step}: there is nothing to resume")
+            if placement.leads:
+                run.update(status=over.ended)
+            return over
         moved = recipe
         if data_dir is not None:
             section = recipe.data.model_copy(update={"data_dir": data_dir})  # type: ignore[attr-defined]
             moved = recipe.model_copy(update={"data": section})
         prepared = prepare(moved)
         run.check_evidence(prepared.evidence)
-        start = find_checkpoint(run.checkpoints, checkpoint) if (run.checkpoints / "latest.json").is_file() else None
-        say(f"run {run.folder}: " + (f"resumes at {start.name}" if start else "has no checkpoint yet and starts anew"))
+        say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
         for line in _differences(run, placement):
             say(line)
-        where = start.name if start else None
-        return _go(run, moved, prepared, placement, checkpoint=where, source=None, say=say, shows=shows)
+        return _go(run, moved, prepared, placement, checkpoint=where, say=say, shows=shows)
+
+
+@contextlib.contextmanager
+def _held(run: Run, placement: Placement) -> Iterator[None]:
+    """Hold the run for its leading process, and remove what a killed one left half-written."""
+    if not placement.leads:
+        yield
+        return
+    with run.locked():
+        files.remove_leftovers(run.folder)
+        files.remove_leftovers(run.checkpoints)
+        yield
+
+
+def _where(run: Run, checkpoint: str) -> str | None:
+    """Name of the checkpoint folder to start at; None where the run was stopped before its first."""
+    if checkpoint == "latest" and not (run.checkpoints / "latest.json").is_file():
+        return None
+    return find_checkpoint(run.checkpoints, checkpoint).name
+
+
+def _ended(path: Path) -> Progress | None:
+    """The progress of a checkpoint with which training was over; None where there is more to do."""
+    saved = read_state(path).get("progress")
+    return Progress(**saved) if isinstance(saved, dict) and saved.get("ended") else None
 
 
 def _go(
@@ -76,21 +107,19 @@ def _go(
     placement: Placement,
     *,
     checkpoint: str | None,
-    source: Path | None,
     say: Say,
     shows: bool,
 ) -> Progress:
     if not placement.leads:
-        return _fit(run, recipe, prepared, placement, checkpoint, source, _silent, shows=False)
-    with run.locked():
-        try:
-            progress = _fit(run, recipe, prepared, placement, checkpoint, source, say, shows=shows)
-        except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == EXIT_INTERRUPTED
-            _record_end(run, "interrupted" if interrupted else "failed")
-            raise
-        run.update(status=progress.ended or "finished")
-        return progress
+        return _fit(run, recipe, prepared, placement, checkpoint, _silent, shows=False)
+    try:
+        progress = _fit(run, recipe, prepared, placement, checkpoint, say, shows=shows)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == EXIT_INTERRUPTED
+        _record_end(run, "interrupted" if interrupted else "failed")
+        raise
+    run.update(status=progress.ended or "finished")
+    return progress
 
 
 def _fit(
@@ -99,17 +128,13 @@ def _fit(
     prepared: Prepared,
     placement: Placement,
     checkpoint: str | None,
-    source: Path | None,
     say: Say,
     *,
     shows: bool,
 ) -> Progress:
     objective = prepared.objective(run.folder, placement)
-    if source is not None:
-        load_weights(objective.model, read_checkpoint(source, with_optimizer=False).model, source)
-    elif checkpoint is None and recipe.start_from:
-        again = _source_checkpoint(recipe.start_from)
-        load_weights(objective.model, read_checkpoint(again, with_optimizer=False).model, again)
+    if checkpoint is None and recipe.start_from:
+        _start_from(_source_checkpoint(recipe.start_from), objective)
     compiled = devices.pays_to_compile(recipe.training, placement.device, objective.planned_flops())
     if placement.leads:
         run.update(status="running", device={**placement.describe(), "compiled": compiled})
@@ -119,6 +144,19 @@ def _fit(
         f"{torch.get_num_threads()} threads{', compiled' if compiled else ''}"
     )
     return fit(objective, run, recipe.training, placement, compiled=compiled, checkpoint=checkpoint, shows=shows)
+
+
+def _start_from(source: Path, objective: Objective) -> None:
+    """Give `objective` the weights of `source`. Raises `CheckpointError` for another model or another tokenizer."""
+    found = read_checkpoint(source, with_optimizer=False)
+    theirs, ours = (state.get("tokenizer_sha256") for state in (found.state.get("objective", {}), objective.state()))
+    # Vocabularies of one size may still number other tokens: the weights would fit and mean nothing.
+    if None not in (theirs, ours) and theirs != ours:
+        raise CheckpointError(
+            f"The checkpoint {source} was trained with another tokenizer. Give its run's: --tokenizer "
+            f"{source.parent.parent / 'tokenizer.json'}."
+        )
+    load_weights(objective.model, found.model, source)
 
 
 def _source_checkpoint(name: str) -> Path:
