@@ -9,6 +9,7 @@ vocabulary 4,096), a prompt of 128 tokens, 10 rows of 24 tokens: what a prover a
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -43,8 +44,8 @@ def main() -> int:
     """Measure, print, and return 0 where the targets are met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="more repeats, and the traced graph")
-    repeats = 9 if parser.parse_args().full else 3
     full = parser.parse_args().full
+    repeats = 9 if full else 3
     torch.set_num_threads(1)
     model = GPT(REFERENCE)
     model.initialise(torch.Generator().manual_seed(0))
@@ -93,7 +94,7 @@ def _measure(model: GPT, folder: Path, repeats: int, full: bool) -> int:
     suggest = [*command, "suggest", str(folder / "bundle"), "--prompt", str(folder / "prompt.txt")]
     suggest += ["--max-tokens", str(LINE_TOKENS)]
     for name, arguments, target in (("help", [*command, "--help"], 0.3), ("suggest", suggest, 1.0)):
-        seconds = median_seconds(lambda arguments=arguments: _first_line(arguments), repeats=max(5, repeats))  # type: ignore[misc]  # a bound default
+        seconds = median_seconds(functools.partial(_first_line, arguments), repeats=max(5, repeats))
         figures[f"{name}_seconds"] = figure(seconds, "s", target=target, better="lower")
     return emit("decode", figures)
 

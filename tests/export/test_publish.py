@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from clew.bundle.load import load_bundle
 from clew.core import files
 from clew.core.errors import BundleError, ClewError
 from clew.export import parity, publish
+from clew.export.huggingface import publish_huggingface
 from clew.export.onnx_gpt import gpt_to_onnx
 from clew.export.publish import publish_onnx
 from conftest import byte_tokenizer, random_gpt, source_of
@@ -104,7 +106,7 @@ def test_a_tokenizer_of_another_vocabulary_is_not_published(small_source, tmp_pa
     byte_tokenizer(more=256).save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(BundleError, match="257 tokens, but the model has 256"):
         publish_onnx(replace(small_source, tokenizer=tmp_path / "tokenizer.json"), tmp_path / "export" / "bundle")
-    assert list((tmp_path / "export").iterdir()) == []
+    assert not (tmp_path / "export").exists()
 
 
 def test_a_folder_that_exists_is_left_as_it_is(published: Path, small_source):
@@ -141,3 +143,14 @@ def test_the_published_bundle_loads(published: Path):
     bundle = load_bundle(published)
     assert bundle.manifest is not None
     assert bundle.config.context_length == 48
+
+
+def test_a_full_disk_leaves_nothing_behind(small_source, tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for publish_as in (publish_onnx, publish_huggingface):
+        with pytest.raises(ClewError, match="The disk is full"):
+            publish_as(small_source, tmp_path / "bundle")
+        assert list(tmp_path.iterdir()) == []

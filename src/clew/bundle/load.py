@@ -98,7 +98,7 @@ def load_bundle(path: Path | str, *, threads: int = 1, verify: bool = True) -> B
     if verify and manifest is not None:
         _check_hashes(folder, manifest)
     config = _read_config(folder / CONFIG_FILE)
-    tokenizer = _read_tokenizer(folder / TOKENIZER_FILE)
+    tokenizer = read_tokenizer(folder / TOKENIZER_FILE)
     words = tokenizer.get_vocab_size(with_added_tokens=True)
     # Another tool's model may have rows to spare; ours has one row a token.
     if words > config.vocab_size or (manifest is not None and words != config.vocab_size):
@@ -144,7 +144,8 @@ def _read_config(path: Path) -> BundleConfig:
     return BundleConfig(**{key: content[key] for key in _SIZES})
 
 
-def _read_tokenizer(path: Path) -> Tokenizer:
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read a `tokenizer.json`. Raises `BundleError` when it is none."""
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower

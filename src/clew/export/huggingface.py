@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, TOKENIZER_FILE
@@ -16,7 +16,7 @@ from clew.core.errors import BundleError
 from clew.core.randomness import generator
 from clew.export.parity import TOLERANCE
 from clew.export.publish import manifest_json
-from clew.export.source import Source, require
+from clew.export.source import Source, check_tokenizer, require
 from clew.models.gpt import GPT, NORM_EPS, ROPE_BASE, GPTConfig
 
 
@@ -29,8 +29,10 @@ def publish_huggingface(source: Source, folder: Path) -> dict[str, Any]:
     require(
         "transformers", "hf", "An export for Hugging Face is verified with transformers before it is published, and so"
     )
+    check_tokenizer(source)
     with files.whole_folder(folder) as temporary:
-        save_file(llama_weights(source.model), temporary / "model.safetensors", metadata={"format": "pt"})
+        # Not save_file: it words the system's refusals (a full disk) in its own way.
+        (temporary / "model.safetensors").write_bytes(save(llama_weights(source.model), metadata={"format": "pt"}))
         files.write_json(temporary / CONFIG_FILE, llama_config(source.model.config))
         files.write_json(
             temporary / "generation_config.json", {"_from_model_config": True, "do_sample": True, "temperature": 0.8}

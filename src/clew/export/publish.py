@@ -12,10 +12,9 @@ from typing import Any
 from clew.bundle.load import load_bundle
 from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE
 from clew.core import files
-from clew.core.errors import BundleError
 from clew.export import parity
 from clew.export.onnx_gpt import gpt_to_onnx
-from clew.export.source import Source, provenance
+from clew.export.source import Source, check_tokenizer, provenance
 from clew.models.gpt import GPTConfig
 
 FORMAT = 1
@@ -41,18 +40,12 @@ def publish_onnx(source: Source, folder: Path) -> dict[str, Any]:
     Raises `BundleError` with figures when ONNX Runtime does not give what torch gives, `ClewError` when the folder
     exists or cannot be written.
     """
+    check_tokenizer(source)
     with files.whole_folder(folder) as temporary:
         (temporary / MODEL_FILE).write_bytes(gpt_to_onnx(source.model).SerializeToString())
         shutil.copyfile(source.tokenizer, temporary / TOKENIZER_FILE)
         files.write_json(temporary / CONFIG_FILE, config_json(source.model.config))
-        bundle = load_bundle(temporary)
-        words = bundle.tokenizer.get_vocab_size(with_added_tokens=True)
-        if words != bundle.config.vocab_size:
-            raise BundleError(
-                f"{source.tokenizer} has {words} tokens, but the model has {bundle.config.vocab_size}: it is the "
-                "tokenizer of another vocabulary, so nothing was published."
-            )
-        figures = parity.compare(source.model, bundle)
+        figures = parity.compare(source.model, load_bundle(temporary))
         manifest = manifest_json(source, temporary) | {
             "prompt_format": PROMPT_FORMAT,
             "parity": figures.as_json(),

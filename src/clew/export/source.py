@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from clew.bundle.load import read_tokenizer
 from clew.core import checkpoint, files, recipe
 from clew.core import run as runs
-from clew.core.errors import CheckpointError, ClewError
+from clew.core.errors import BundleError, CheckpointError, ClewError
 from clew.models.gpt import GPT, GPTConfig
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -82,6 +83,17 @@ def _config(described: Any, folder: Path) -> GPTConfig:
         return GPTConfig(**{key: value for key, value in described.items() if key in known})
     except TypeError as error:
         raise CheckpointError(f"{folder} does not describe a GPT: {error}.") from error
+
+
+def check_tokenizer(source: Source) -> None:
+    """Raise `BundleError` unless the tokenizer has one token for each row of the model's embedding."""
+    words = read_tokenizer(source.tokenizer).get_vocab_size(with_added_tokens=True)
+    rows = source.model.config.vocab_size
+    if words != rows:
+        raise BundleError(
+            f"{source.tokenizer} has {words} tokens, but the model has {rows}: it is the tokenizer of another "
+            "vocabulary, so nothing was published. Put the one there that the model was trained with."
+        )
 
 
 def provenance(source: Source) -> dict[str, Any]:
