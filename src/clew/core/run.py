@@ -190,7 +190,7 @@ def find_run(name: str | None, runs_dir: Path) -> Run:
     matches = [run for run in runs if run.folder.name.startswith(name) or run.run_id.startswith(name)]
     if len(matches) == 1 or (matches and all(run.manifest["name"] == name for run in matches)):
         return matches[-1]
-    names = [run.folder.name for run in runs]
+    names = list(dict.fromkeys(known for run in runs for known in (str(run.manifest["name"]), run.folder.name)))
     if matches:
         raise UsageError(f"'{name}' may be any of {', '.join(run.folder.name for run in matches)}. Name one of them.")
     raise UsageError(f"There is no run '{name}' in {runs_dir}.{nearest(name, names)} `clew runs list` shows them.")
