@@ -7,7 +7,7 @@ arguments) to a term finds the congruent ones. Adding an equation costs O(n log 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from clew.proofs.terms import Term
 
@@ -109,3 +109,13 @@ class CongruenceClosure:
         """The class of `term`, or None where no term taken in equals it."""
         canonical = self.canonical(term)
         return canonical if isinstance(canonical, int) else None
+
+    def canonical_instance(self, pattern: Term, classes: Mapping[str, int]) -> Hashable:
+        """`canonical` of the pattern with its variables standing for classes, without making that term."""
+        arguments = pattern.arguments
+        if not arguments:
+            bound = classes.get(pattern.symbol)
+            return self.canonical(pattern) if bound is None else bound
+        values = tuple([self.canonical_instance(argument, classes) for argument in arguments])
+        found = self._table.get((pattern.symbol, values))
+        return (pattern.symbol, values) if found is None else self._classes[found]

@@ -75,7 +75,7 @@ def generate(seed: int, index: int, theories: tuple[str, ...], maximum_steps: in
     theory = _draw_theory(random, theories)
     letters = _draw_letters(random)
     maker = _Maker(theory, letters, random)
-    size = 1 + random.below(4)
+    size = 3 + random.below(4)
     wanted = 2 + random.below(maximum_steps - 1)
     try:
         simple, _ = _simplifier(theory.name).innermost(maker.term(size), 12)
@@ -151,7 +151,7 @@ class _Maker:
             place = places[self.random.below(len(places))]
             part = _at(whole, place)
             choices = [law for law in self.theory.laws if law.right.symbol in (part.symbol, *law.variables)]
-            law = choices[self.random.below(len(choices))]
+            law = self.draw_law(choices)
             step = self.backwards(law, part)
             if step is None:
                 continue
@@ -162,6 +162,16 @@ class _Maker:
             whole = larger
         return whole, steps[::-1]
 
+    def draw_law(self, choices: list[Law]) -> Law:
+        """Laws of several variables more often: what they need is harder to come upon."""
+        weights = [len(law.variables) ** 2 + 0.1 for law in choices]
+        at = self.random.fraction() * sum(weights)
+        for law, weight in zip(choices, weights, strict=True):
+            at -= weight
+            if at < 0:
+                return law
+        return choices[-1]
+
     def backwards(self, law: Law, part: Term) -> Equation | None:
         """The instance of `law` whose right side is `part`, where there is one."""
         bindings: dict[str, Term] = {}
@@ -169,7 +179,7 @@ class _Maker:
             return None
         for variable in law.variables:
             if variable not in bindings:
-                bindings[variable] = self.term(1 + self.random.below(2))
+                bindings[variable] = self.term(1 + self.random.below(4))
         return Equation(substitute(law.left, bindings), part)
 
 
@@ -206,9 +216,9 @@ def _draw_theory(random: _Random, theories: tuple[str, ...]) -> Theory:
 
 
 def _draw_letters(random: _Random) -> tuple[str, ...]:
-    """Two to four different letters, in alphabetical order."""
+    """Three to six different letters, in alphabetical order."""
     letters = list(LETTERS)
-    count = 2 + random.below(3)
+    count = 3 + random.below(4)
     return tuple(sorted(letters.pop(random.below(len(letters))) for _ in range(count)))
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from clew.core.errors import ClewError, nearest
 from clew.proofs.files import Proof
 from clew.proofs.laws import Theory
-from clew.proofs.terms import Equation, TermSyntaxError, Term, parse_equation, substitute, subterms, term
+from clew.proofs.terms import Equation, Term, TermSyntaxError, parse_equation, substitute, subterms, term
 from clew.proofs.theories import THEORY_OF_SORT
 
 _HEAD = re.compile(r"theorem ([A-Za-z_][A-Za-z0-9_]*)\((.*)\) \{")
