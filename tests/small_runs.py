@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +81,12 @@ def clew_command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "clew.cli.main", *map(str, arguments)]
 
 
+def torchrun_command(*arguments: object) -> list[str]:
+    """The command line of two `clew` processes that train together."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    return [sys.executable, *launcher, *clew_command(*arguments)]
+
+
 def clew(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Run `clew` as a process of its own and wait for it."""
     return subprocess.run(
@@ -106,3 +115,22 @@ def outcome(run: Path) -> dict[str, bytes]:
     latest = run / "checkpoints" / json.loads((run / "checkpoints" / "latest.json").read_text())["folder"]
     paths: Sequence[Path] = (latest / "model.safetensors", latest / "optimizer.safetensors", run / "metrics.jsonl")
     return {path.name: path.read_bytes() for path in paths}
+
+
+def processes_about(path: Path) -> list[int]:
+    """The processes that have `path` on their command line: a `clew`, torchrun and what it started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(path).encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return sorted(found)
+
+
+def kill_processes_about(path: Path) -> None:
+    """Kill them all, at once and without a warning, until there is none."""
+    while pids := processes_about(path):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     options = flags.parse(ResumeOptions, arguments, program="clew resume")
     run = find_run(options.run, options.runs_dir)
 
+    from clew.core.devices import leads
     from clew.objectives import launch
 
     progress = launch.resume(
@@ -39,6 +40,8 @@ def main(arguments: list[str]) -> int:
         data_dir=options.data_dir,
         say=lambda text: print(text, file=sys.stderr),
     )
+    if not leads():
+        return EXIT_DONE
     print(f"{progress.ended} at step {progress.step}; run {run.folder}", file=sys.stderr)
     if options.as_json:
         print_json(launch.summary(run, progress))

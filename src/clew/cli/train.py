@@ -39,9 +39,12 @@ def main(arguments: list[str]) -> int:
     target, *rest = arguments
     recipe, options = parse(target, rest)
 
+    from clew.core.devices import leads
     from clew.objectives import launch  # torch is imported only now, when all arguments are known to be good
 
     run, progress = launch.train(recipe, options.runs_dir, say=lambda text: print(text, file=sys.stderr))
+    if not leads():
+        return EXIT_DONE
     print(
         f"{progress.ended or 'finished'} at step {progress.step}; best score {progress.best_score:.4f} at step "
         f"{progress.best_step}; run {run.folder}",

@@ -68,6 +68,11 @@ class Placement:
         }
 
 
+def leads() -> bool:
+    """Whether this is the process that speaks to the user: the only one, or torchrun's first."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @contextlib.contextmanager
 def placement(training: Training) -> Iterator[Placement]:
     """Set up threads, device and, under torchrun, the process group; take the group down at the end.
