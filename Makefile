@@ -27,7 +27,7 @@ faults: $(VENV)/.installed
 ## every benchmark in its short form; each ends with one line of JSON
 bench: $(VENV)/.installed
 	@set -e; for file in benchmarks/*.py; do \
-	  case $$file in */common.py) continue;; esac; echo "== $$file"; $(BIN)/python $$file --short; done
+	  case $$file in */common.py) continue;; esac; echo "== $$file"; $(BIN)/python $$file; done
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check src tests benchmarks

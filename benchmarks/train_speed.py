@@ -5,7 +5,7 @@ batch and optimiser settings, and what such scripts usually do: learned position
 padded windows of 256 tokens at a stride of 128, eager float32, AdamW. Both are run in processes of their own, in
 turns; the median of the turns counts. Ours is the real command's loop, timed from its own timing.jsonl.
 
-    python benchmarks/train_speed.py --data-dir DIR [--recipe tactics] [--steps 24] [--turns 3]
+    python benchmarks/train_speed.py --data-dir DIR [--recipe tactics] [--full]
 """
 
 from __future__ import annotations
@@ -148,11 +148,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of proof files (default: theorems generated for this run)")
     parser.add_argument("--recipe", default="tactics")
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="three turns of 24 steps in place of one of 8")
+    parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=["plain", "ours"], help=argparse.SUPPRESS)
     parser.add_argument("--tokenizer", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    steps, turns = options.steps or (24 if options.full else 8), 3 if options.full else 1
     with tempfile.TemporaryDirectory() as folder:
         data_dir = options.data_dir
         if data_dir is None:
@@ -170,9 +171,9 @@ def main() -> None:
         if options.side:
             torch.set_num_threads(torch.get_num_threads())
             if options.side == "plain":
-                found = run_plain(recipe, options.steps, options.tokenizer)
+                found = run_plain(recipe, steps, options.tokenizer)
             else:
-                found = run_ours(recipe, options.steps, Path(folder))
+                found = run_ours(recipe, steps, Path(folder))
             found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(json.dumps(found))
             return
@@ -180,10 +181,10 @@ def main() -> None:
 
         prepare(recipe).keep(Path(folder))
         results: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
-        for turn in range(options.turns):
+        for turn in range(turns):
             for side in results:
                 command = [sys.executable, __file__, "--side", side, "--data-dir", data_dir, "--recipe", options.recipe]
-                command += ["--steps", str(options.steps), "--tokenizer", f"{folder}/tokenizer.json"]
+                command += ["--steps", str(steps), "--tokenizer", f"{folder}/tokenizer.json"]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 results[side].append(json.loads(output.splitlines()[-1]))
                 print(f"turn {turn + 1} {side}: {results[side][-1]}", file=sys.stderr)

@@ -1,0 +1,97 @@
+"""Every command that README and docs show is run, page by page, in the order of the page.
+
+What a command would take too long for (training to its end) is made small by flags added behind it; the command
+itself is run as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from clew.cli.main import main
+from clew.proofs.files import read_proof
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+SMALL = {
+    "train": "--max-steps 2 --threads 1 --batch-size 2 --context-length 64 --d-model 16 --n-layers 1 --n-heads 2 "
+    "--d-mlp 32 --sample-tokens 2 --compile no",
+    "proofs generate": "",
+    "evaluate proofs": "--seconds 0.05 --proposals 5 --max-tokens 8",
+    "suggest": "--max-tokens 8",
+    "tokenizer train": "",
+}
+REPLACED = {"--theorems 3000": "--theorems 200", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
+
+
+def commands_of(page: Path) -> list[str]:
+    """The `clew ...` commands of a page: lines of its sh blocks, and of coming-from.md the code in its tables."""
+    text = page.read_text(encoding="utf-8")
+    found = [
+        (match.start(), line.split("#")[0].strip())
+        for match in re.finditer(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in match[1].splitlines()
+        if line.startswith("clew ")
+    ]
+    found += [
+        (row.start(), code)
+        for row in re.finditer(r"^\|(.*)\|$", text, re.MULTILINE)
+        for code in re.findall(r"`(clew [^`]+)`", row[1])
+        if page.name == "coming-from.md"
+    ]
+    return [command for _, command in sorted(found, key=lambda each: each[0])]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where a user works: proofs in data/proofs, more in data/generated, a goal in goal.txt."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["proofs", "generate", "data/generated", "--theorems", "200", "--seed", "0"]) == 0
+    (tmp_path / "data/proofs").symlink_to(tmp_path / "data/generated/train")
+    proof = read_proof(next((tmp_path / "data/generated/held_out_new").glob("proof_*.txt")))
+    (tmp_path / "goal.txt").write_text(f"@G\n{proof.goal}\n@C\n{proof.counterfactual}\n", encoding="utf-8")
+    return tmp_path
+
+
+def made_small(command: str) -> list[str]:
+    """The command's arguments, with flags behind them that keep it short."""
+    for long, short in REPLACED.items():
+        command = command.replace(long, short)
+    for name, flags in SMALL.items():
+        if command.startswith(f"clew {name} "):
+            command = f"{command} {flags}"
+    return shlex.split(command)[1:]
+
+
+def newest(pattern: str) -> str:
+    """The newest path of a pattern: what BUNDLE or CHECKPOINT stands for on a page."""
+    return str(max(Path().glob(pattern), key=lambda path: path.stat().st_mtime))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_the_page_does_its_job(
+    page: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = commands_of(page)
+    trains = any(command.startswith("clew train") for command in commands)
+    needs_run = any(re.match(r"clew (resume|runs|export|evaluate|suggest)", command) for command in commands)
+    if needs_run and not trains:
+        assert main(made_small("clew train tactics --data-dir data/proofs")) == 0
+    for index, command in enumerate(commands):
+        if "BUNDLE" in command:
+            command = command.replace("BUNDLE", newest("export/*"))
+        if "CHECKPOINT OUT" in command:
+            command = command.replace("CHECKPOINT OUT", f"{newest('runs/*/checkpoints/step_*')} out-{index}")
+        assert main(made_small(command)) == 0, f"{page.name}: {command}\n{capsys.readouterr().err}"
+
+
+def test_pages_show_commands_at_all() -> None:
+    counts = {page.name: len(commands_of(page)) for page in PAGES}
+    assert counts["README.md"] >= 2
+    assert counts["proofs.md"] >= 8
+    assert counts["coming-from.md"] >= 8
