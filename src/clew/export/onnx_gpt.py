@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -106,7 +107,8 @@ def _positions(graph: _Nodes, batch: str, length: str, *, n_heads: int, head_dim
     scalar_length = graph.add("Squeeze", length, graph.ints(0))
     new = graph.add("Range", graph.constant(0, np.int64), scalar_length, graph.constant(1, np.int64))
     positions = graph.add("Add", start, graph.add("Cast", new, to=TensorProto.FLOAT))  # [batch, seq]
-    frequencies = ROPE_BASE ** (-np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim))
+    # By torch and not by numpy: one bit of a frequency, times hundreds of positions, is seen in the logits.
+    frequencies = (ROPE_BASE ** -(torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)).numpy()
     angles = graph.add(
         "Mul",
         graph.add("Unsqueeze", positions, graph.ints(1, 3, 4)),
