@@ -59,9 +59,12 @@ def parse(
         raise UsageError(f"{_sentence(complaint.getvalue())} See `{program} --help`.") from None
 
 
+_BOX = re.compile(r"[╭╮╰╯│─]+|-{8,}|^[|+]|[|+]$")
+"""tyro's boxes, as it draws them and as it spells them where the terminal has no such signs."""
+
 _NOISE = re.compile(
     r"(For full helptext|For further information|https://|Unrecognized options$|Value error$|Parsing error$|"
-    r"Required options$|Invalid choice$|input_type|\(default: |clew .*--help)"
+    r"Required options$|Invalid choice$|Missing argument$|input_type|\(default: |clew .*--help)"
 )
 
 
@@ -71,7 +74,7 @@ def _sentence(text: str) -> str:
     meant: list[str] = []
     suggests = False
     for line in text.splitlines():
-        plain = re.sub(r"\s*\[type=.*$", "", re.sub(r"[╭╮╰╯│─]+", " ", line).strip())
+        plain = re.sub(r"\s*\[type=.*$", "", _BOX.sub(" ", line).strip())
         if plain.startswith("Perhaps you meant"):
             suggests = True
         elif suggests:
