@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 
 import pytest
 import torch
@@ -245,8 +246,6 @@ def test_a_score_that_is_not_finite_stops_the_run(new_run):
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 def test_a_stop_saves_the_step_it_is_at(new_run, number):
-    import signal
-
     run = new_run()
     objective = Line(plan(checkpoint_every=100))
     real = objective.batch
@@ -265,9 +264,36 @@ def test_a_stop_saves_the_step_it_is_at(new_run, number):
     assert find_checkpoint(run.checkpoints).name == "step_00000005"
 
 
-def test_a_second_stop_interrupts_at_once(new_run):
-    import signal
+def test_a_stop_during_an_evaluation_saves_the_step_after_it(new_run):
+    run = new_run()
+    objective = Line(plan(checkpoint_every=100))
+    real = objective.evaluate
 
+    def evaluate():
+        signal.raise_signal(signal.SIGINT)
+        return real()
+
+    objective.evaluate = evaluate
+    with pytest.raises(InterruptedRunError, match="Stopped at step 5 of 12"):
+        fit(objective, run, plan(checkpoint_every=100), CPU, shows=False)
+    assert find_checkpoint(run.checkpoints).name == "step_00000005"
+    assert [row["step"] for row in rows(run) if "evaluation" in row] == [4]
+
+
+def test_a_stop_at_the_last_step_finds_the_run_finished(new_run):
+    objective = Line(plan())
+    real = objective.batch
+
+    def batch(step, shard):
+        if step == 11:
+            signal.raise_signal(signal.SIGINT)
+        return real(step, shard)
+
+    objective.batch = batch
+    assert fit(objective, new_run(), plan(), CPU, shows=False).ended == "finished"
+
+
+def test_a_second_stop_interrupts_at_once(new_run):
     objective = Line(plan())
 
     def batch(step, shard):
@@ -280,8 +306,6 @@ def test_a_second_stop_interrupts_at_once(new_run):
 
 
 def test_what_breaks_because_of_a_stop_is_told_as_a_stop(new_run):
-    import signal
-
     objective = Line(plan())
 
     def batch(step, shard):

@@ -91,22 +91,31 @@ def test_elapsed_time_goes_on_over_a_torn_line(run):
     assert [each["step"] for each in lines(run, "timing.jsonl")] == [1, 3]
 
 
-def test_the_history_for_a_page_is_thinned_and_never_loses_its_newest(run):
+@pytest.mark.parametrize("steps", [300, 399, 400, 799, 800, 801, 2500])
+def test_the_history_for_a_page_is_thinned_and_never_loses_its_newest(run, steps, monkeypatch):
     writer = recorder(run)
-    for step in range(1, 2500):
-        writer._write_stats = lambda newest: None
-        writer.step(row(step), step)
-    del writer._write_stats
-    writer.step(row(2500), 2500)
+    with monkeypatch.context() as quiet:
+        quiet.setattr(writer, "_write_stats", lambda: None)
+        for step in range(1, steps):
+            writer.step(row(step), step)
+    writer.step(row(steps), steps)
     writer.close()
     stats = json.loads((run.folder / "stats.json").read_text())
-    assert stats["step"] == 2500
-    assert len(stats["history"]) <= 801
-    steps = [each["step"] for each in stats["history"]]
-    assert steps == sorted(steps)
-    assert steps[0] < 100
-    assert steps[-1] > 2480
-    assert len(lines(run)) == 2500
+    kept = [each["step"] for each in stats["history"]]
+    assert kept == sorted(kept)
+    assert kept[0] < 100
+    assert kept[-1] == stats["step"] == steps
+    assert min(steps, 200) <= len(kept) < 800
+    assert len(lines(run)) == steps
+
+
+def test_who_looks_on_sees_the_last_evaluation_too(run):
+    writer = recorder(run)
+    writer.step(row(1), 100)
+    writer.evaluation(1, {"bits": 3.0}, improved=True)
+    writer.close()
+    stats = json.loads((run.folder / "stats.json").read_text())
+    assert (stats["step"], stats["loss"], stats["last_evaluation"]["evaluation"]) == (1, 1.0, {"bits": 3.0})
 
 
 def test_a_disk_that_fills_while_metrics_are_written_is_said_once(run, monkeypatch):

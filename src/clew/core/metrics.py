@@ -42,6 +42,7 @@ class Recorder:
         self._last: tuple[float, int] | None = None
         self._history: list[dict[str, Any]] = []
         self._evaluations: list[dict[str, Any]] = []
+        self._newest: dict[str, Any] = {}
 
     @property
     def elapsed(self) -> float:
@@ -89,7 +90,8 @@ class Recorder:
         self._history.append(dict(row))
         if len(self._history) > 2 * _HISTORY:
             self._history = self._history[::2]
-        self._write_stats({**row, **timing, f"{self._items}_seen": items_seen})
+        self._newest = {**row, **timing, f"{self._items}_seen": items_seen}
+        self._write_stats()
         if self._screen:
             self._screen.step(row, rate, self._items)
 
@@ -98,6 +100,8 @@ class Recorder:
         row = {"step": step, "evaluation": dict(figures), "improved": improved}
         self._write(self._metrics, row)
         self._evaluations.append(row)
+        self._newest = {**self._newest, "step": step}
+        self._write_stats()
         if self._screen:
             self._screen.evaluation(step, figures, improved)
 
@@ -119,16 +123,17 @@ class Recorder:
             file.write(json.dumps(row, allow_nan=False) + "\n")
             file.flush()
 
-    def _write_stats(self, newest: Mapping[str, Any]) -> None:
+    def _write_stats(self) -> None:
+        stride = max(1, len(self._history) // _HISTORY)
         files.write_json(
             self._run.folder / STATS,
             {
-                **newest,
+                **self._newest,
                 "total_steps": self._planned_steps,
                 "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
                 "last_evaluation": self._evaluations[-1] if self._evaluations else None,
                 "evaluations": self._evaluations,
-                "history": self._history[:: max(1, len(self._history) // _HISTORY)],
+                "history": self._history[(len(self._history) - 1) % stride :: stride],
             },
         )
 
