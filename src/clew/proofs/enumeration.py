@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from clew.proofs.checker import Derivation
 from clew.proofs.laws import Law
 from clew.proofs.search import Line
 from clew.proofs.terms import Equation, Term, subterms
-
 
 LOOKED_AT = 200
 """Instances that one call of `propose` looks at before it answers."""

@@ -21,23 +21,38 @@ from clew.proofs.theorems import Theorem
 from clew.proofs.theories import THEORIES
 
 LETTERS = "abcdmnuvxyz"
+LONGEST_GOAL = 64
+"""Characters of the longest goal."""
 LONGEST_LINE = 60
-"""Characters of the longest line of a theorem or a proof."""
+"""Characters of the longest line of a proof."""
 
-MIX: Mapping[str, float] = {
-    "monoid": 0.5,
-    "commutative_monoid": 1,
-    "group": 2,
-    "abelian_group": 2,
-    "ring": 2,
-    "commutative_ring": 1,
-    "lattice": 1,
-    "distributive_lattice": 1,
-    "boolean_algebra": 2,
-    "natural": 2,
-    "loop": 2,
+
+@dataclass(frozen=True)
+class Taste:
+    """How the theorems of one theory are made."""
+
+    weight: float
+    """Share of the theory in a corpus of all theories, in proportion to the others."""
+    leaves: tuple[int, int]
+    """Fewest and most leaves of the term that a theorem begins with."""
+    complications: tuple[int, int]
+    """Fewest and most laws that are read backwards in it."""
+
+
+TASTES: Mapping[str, Taste] = {
+    "monoid": Taste(0.3, (6, 9), (0, 3)),
+    "commutative_monoid": Taste(0.5, (6, 8), (0, 2)),
+    "group": Taste(2.0, (4, 7), (2, 6)),
+    "abelian_group": Taste(1.5, (5, 8), (1, 4)),
+    "ring": Taste(2.0, (4, 6), (0, 3)),
+    "commutative_ring": Taste(1.5, (4, 6), (0, 3)),
+    "lattice": Taste(1.0, (5, 8), (1, 4)),
+    "distributive_lattice": Taste(1.0, (5, 8), (1, 4)),
+    "boolean_algebra": Taste(2.0, (4, 7), (1, 4)),
+    "natural": Taste(1.5, (5, 7), (0, 3)),
+    "loop": Taste(2.0, (3, 6), (3, 7)),
 }
-"""Theory -> its weight in a corpus of all theories."""
+"""Theory -> how its theorems are made: so that enumeration proves some and the model has something to learn."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,10 @@ class _Random:
         """A number from 0 to `bound` - 1."""
         return int(self.fraction() * bound)
 
+    def between(self, lowest: int, highest: int) -> int:
+        """A number from `lowest` to `highest`."""
+        return lowest + self.below(highest - lowest + 1)
+
     def fraction(self) -> float:
         """A number from 0 to 1, without 1."""
         if not self._numbers:
@@ -75,17 +94,20 @@ def generate(seed: int, index: int, theories: tuple[str, ...], maximum_steps: in
     theory = _draw_theory(random, theories)
     letters = _draw_letters(random)
     maker = _Maker(theory, letters, random)
-    size = 3 + random.below(4)
-    wanted = 2 + random.below(maximum_steps - 1)
+    taste = TASTES[theory.name]
+    size = random.between(*taste.leaves)
+    times = random.between(*taste.complications)
     try:
-        simple, _ = _simplifier(theory.name).innermost(maker.term(size), 12)
-        left, made = maker.complicate(simple, wanted)
+        plain = maker.term(size)
+        simple, simplification = _simplifier(theory.name).innermost(plain, 2 * maximum_steps)
+        left, made = maker.complicate(plain, times)
         right = simple
-        if random.fraction() < 0.3:
-            right, other = maker.complicate(simple, 1 + wanted // 3)
+        made = made + simplification
+        if random.fraction() < 0.2:
+            right, other = maker.complicate(simple, 1 + random.below(2))
             made = made + other
         goal = Equation(left, right)
-        if left is right or len(str(goal)) > LONGEST_LINE or theory.law_of(goal) is not None:
+        if left is right or len(str(goal)) > LONGEST_GOAL or theory.law_of(goal) is not None:
             return None
         steps = shortest_known(theory, goal, made, maximum_steps)
     except GaveUpError:
@@ -128,12 +150,15 @@ class _Maker:
         self.theory = theory
         self.random = random
         self.variables = [term(letter) for letter in letters]
+        self.deck: list[Term] = []
         self.operators = [(symbol, arity) for symbol, arity in theory.operators.items() if arity > 0]
 
     def term(self, leaves: int) -> Term:
         """A random term with about that many leaves."""
         if leaves <= 1:
-            leaf = self.variables[self.random.below(len(self.variables))]
+            # Every letter once before any comes again: many different terms are at hand, which is hard on a search.
+            self.deck = self.deck or list(self.variables)
+            leaf = self.deck.pop(self.random.below(len(self.deck)))
             unary = [symbol for symbol, arity in self.operators if arity == 1]
             if unary and self.random.fraction() < 0.25:
                 return term(unary[0], leaf)
@@ -147,8 +172,7 @@ class _Maker:
         """Read `times` laws backwards somewhere in `whole`; return the result and the steps back to `whole`."""
         steps: list[Equation] = []
         for _ in range(times):
-            places = _places(whole)
-            place = places[self.random.below(len(places))]
+            place = self.draw_place(whole)
             part = _at(whole, place)
             choices = [law for law in self.theory.laws if law.right.symbol in (part.symbol, *law.variables)]
             law = self.draw_law(choices)
@@ -156,15 +180,26 @@ class _Maker:
             if step is None:
                 continue
             larger = _replaced(whole, place, step.left)
-            if len(str(larger)) > LONGEST_LINE - 8:
+            if len(str(larger)) > LONGEST_GOAL - 8:
                 continue
             steps.append(step)
             whole = larger
         return whole, steps[::-1]
 
+    def draw_place(self, whole: Term) -> tuple[int, ...]:
+        """The path to a subterm, in proportion to its size: what is done to large terms takes large instances."""
+        places = _places(whole)
+        sizes = [_at(whole, place).size for place in places]
+        at = self.random.below(sum(sizes))
+        for place, size in zip(places, sizes, strict=True):
+            at -= size
+            if at < 0:
+                return place
+        return ()
+
     def draw_law(self, choices: list[Law]) -> Law:
         """Laws of several variables more often: what they need is harder to come upon."""
-        weights = [len(law.variables) ** 2 + 0.1 for law in choices]
+        weights = [(0.1, 0.15, 1.0, 2.0)[len(law.variables)] for law in choices]
         at = self.random.fraction() * sum(weights)
         for law, weight in zip(choices, weights, strict=True):
             at -= weight
@@ -179,7 +214,7 @@ class _Maker:
             return None
         for variable in law.variables:
             if variable not in bindings:
-                bindings[variable] = self.term(1 + self.random.below(4))
+                bindings[variable] = self.term(1 + self.random.below(3))
         return Equation(substitute(law.left, bindings), part)
 
 
@@ -206,19 +241,19 @@ def _replaced(whole: Term, place: tuple[int, ...], by: Term) -> Term:
 
 
 def _draw_theory(random: _Random, theories: tuple[str, ...]) -> Theory:
-    total = sum(MIX[name] for name in theories)
+    total = sum(TASTES[name].weight for name in theories)
     at = random.fraction() * total
     for name in theories:
-        at -= MIX[name]
+        at -= TASTES[name].weight
         if at < 0:
             return THEORIES[name]
     return THEORIES[theories[-1]]
 
 
 def _draw_letters(random: _Random) -> tuple[str, ...]:
-    """Three to six different letters, in alphabetical order."""
+    """Three to seven different letters, in alphabetical order."""
     letters = list(LETTERS)
-    count = 3 + random.below(4)
+    count = random.between(3, 7)
     return tuple(sorted(letters.pop(random.below(len(letters))) for _ in range(count)))
 
 

@@ -100,36 +100,66 @@ def _brings_order(whole: Term, law: Law) -> bool:
     return order_key(first) > order_key(second)
 
 
-def proves(steps: Iterable[Equation], goal: Equation) -> bool:
-    """Whether the steps give the goal by congruence alone."""
-    closure = CongruenceClosure()
-    for step in steps:
-        closure.merge(step.left, step.right)
-    return closure.equal(goal.left, goal.right)
-
-
 def minimised(steps: Sequence[Equation], goal: Equation) -> tuple[Equation, ...]:
-    """Drop steps as long as the others still give the goal. The steps must be instances of laws, and give it.
+    """Drop steps until none can be dropped without losing the goal. The steps must be instances of laws.
 
-    First the last step of each sufficient beginning is gathered, which leaves few of many (Junker's QuickXplain,
-    2004, read linearly); then every step that can be dropped is, from the last.
+    Raises `ValueError` when they do not give the goal.
     """
     given = list(dict.fromkeys(step for step in steps if step.left is not step.right))
-    needed: list[Equation] = []
-    while not proves(needed, goal):
-        closure = CongruenceClosure()
-        for step in needed:
-            closure.merge(step.left, step.right)
+    if len(given) > _MANY:
+        given = _sufficient(given, goal)
+    closure = CongruenceClosure()
+    closure.add(goal.left)
+    closure.add(goal.right)
+    for step in given:  # taken in once, so that the copies need not
+        closure.add(step.left)
+        closure.add(step.right)
+    if closure.equal(goal.left, goal.right):
+        return ()
+    if not _with(closure.copy(), given).equal(goal.left, goal.right):
+        raise ValueError(f"the steps do not give {goal}")
+    needed = set(_irreducible(closure, False, given, goal))
+    return tuple(step for step in given if step in needed)
+
+
+_MANY = 40
+"""More steps than this are thinned out before they are minimised."""
+
+
+def _sufficient(given: Sequence[Equation], goal: Equation) -> list[Equation]:
+    """A few of many steps that give the goal: the last one of the shortest sufficient beginning, again and again."""
+    needed: dict[Equation, None] = {}
+    while True:
+        closure = _with(CongruenceClosure(), needed)
+        if closure.equal(goal.left, goal.right):
+            return [step for step in given if step in needed]
         for step in given:
             closure.merge(step.left, step.right)
             if closure.equal(goal.left, goal.right):
-                needed.append(step)
+                needed[step] = None
                 break
         else:
             raise ValueError(f"the steps do not give {goal}")
-    kept = [step for step in given if step in set(needed)]
-    for place in reversed(range(len(kept))):
-        fewer = kept[:place] + kept[place + 1 :]
-        if proves(fewer, goal):
-            kept = fewer
-    return tuple(kept)
+
+
+def _irreducible(
+    closure: CongruenceClosure, grown: bool, steps: Sequence[Equation], goal: Equation
+) -> Sequence[Equation]:
+    """QuickXplain (Junker 2004): those of `steps` that `closure` cannot do without to give the goal.
+
+    `grown` says whether `closure` grew since it was last known not to give it.
+    """
+    if grown and closure.equal(goal.left, goal.right):
+        return ()
+    if len(steps) == 1:
+        return steps
+    half = len(steps) // 2
+    later = _irreducible(_with(closure.copy(), steps[:half]), True, steps[half:], goal)
+    extended = _with(closure.copy(), later) if later else closure
+    return [*_irreducible(extended, bool(later), steps[:half], goal), *later]
+
+
+def _with(closure: CongruenceClosure, steps: Iterable[Equation]) -> CongruenceClosure:
+    for step in steps:
+        closure.merge(step.left, step.right)
+    return closure

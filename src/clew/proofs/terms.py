@@ -119,10 +119,10 @@ def match(pattern: Term, subject: Term, variables: frozenset[str], bindings: dic
         return bindings.setdefault(pattern.symbol, subject) is subject
     if pattern.symbol != subject.symbol or len(pattern.arguments) != len(subject.arguments):
         return False
-    return all(
-        match(inner, outer, variables, bindings)
-        for inner, outer in zip(pattern.arguments, subject.arguments, strict=True)
-    )
+    for inner, outer in zip(pattern.arguments, subject.arguments, strict=True):
+        if not match(inner, outer, variables, bindings):
+            return False
+    return True
 
 
 def parse_equation(text: str) -> Equation:
