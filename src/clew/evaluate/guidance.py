@@ -26,17 +26,16 @@ HEATING = 1.15
 """Factor on the temperature at each rollout that led nowhere."""
 ROLLOUT_LINES = 40
 """Lines after which a rollout starts over; real proofs have at most 36."""
-FRUITLESS_ROUNDS = 8
-"""Samplings without a line that was not judged before, after which lines are proposed a second time."""
 
 
 class SampledLines:
     """Proposes lines that a bundle samples, and lets those that are kept lead on.
 
-    A rollout begins with the theorem and samples `k` lines at a time. Lines that were not judged yet are proposed,
-    the oftenest drawn first; the first one that is justified is appended, the others are forgotten. A line that is
-    known to be justified is appended without asking again. Where nothing drawn is justified, the rollout starts over;
-    what was kept stays in the derivation. Each fruitless start raises the temperature, until a line is kept.
+    A rollout begins with the theorem and samples `k` lines at a time. Those that were not judged yet are proposed
+    together, the oftenest drawn first: judging costs far less than sampling, and each justified line helps the proof.
+    The first justified one is appended to the text. Where all are known, the first justified one is appended without
+    asking again. Where none is justified, the rollout starts over; what was kept stays in the derivation. Each
+    fruitless start raises the temperature, until a line is kept.
     """
 
     def __init__(self, bundle: Bundle, sampling: Sampling, *, k: int = 8) -> None:
@@ -44,7 +43,6 @@ class SampledLines:
         self._sampling = sampling
         self._k = k
         self._drawn: list[Line] = []
-        self._candidates: list[str] = []
 
     def begin(self, derivation: Derivation) -> None:
         """Start on a theorem."""
@@ -57,16 +55,12 @@ class SampledLines:
         self._start_over()
 
     def propose(self) -> Sequence[Proposal]:
-        """The next line that was not judged before, or lines drawn again where sampling brings nothing new."""
-        for _ in range(FRUITLESS_ROUNDS):
-            while self._candidates:
-                text = self._candidates.pop(0)
-                if text not in self._justified:
-                    return [text]
-                if self._justified[text]:
-                    self._append(text)
-            self._sample()
-        return [line.text for line in self._drawn]
+        """Lines that were not judged before, the oftenest drawn first; none where sampling brought nothing new."""
+        candidates = self._sample()
+        new = [text for text in candidates if text not in self._justified]
+        if not new and (known := next((text for text in candidates if self._justified[text]), None)) is not None:
+            self._append(known)
+        return new
 
     def accepted(self, line: Proposal, equation: Equation) -> None:
         """Go on from the line."""
@@ -83,18 +77,17 @@ class SampledLines:
         """Append a line that was drawn, with the tokens that were drawn for it."""
         self._session.accept(next(line for line in self._drawn if line.text == text))
         self._lines.add(text)
-        self._candidates = []
         self._advanced = True
 
-    def _sample(self) -> None:
-        """Draw the next candidates; where the last ones led nowhere, at the start of a new rollout."""
+    def _sample(self) -> list[str]:
+        """Draw lines, the oftenest first; where the last ones led nowhere, at the start of a new rollout."""
         if not self._advanced or len(self._lines) >= ROLLOUT_LINES:
             self._heat *= HEATING
             self._start_over()
         self._advanced = False
         self._drawn = self._session.propose(self._k)
         counts = Counter(line.text for line in self._drawn if line.finished and line.text not in self._lines)
-        self._candidates = [text for text, _ in counts.most_common()]
+        return [text for text, _ in counts.most_common()]
 
     def _start_over(self) -> None:
         self._session = self._beginning.fork(
@@ -103,7 +96,6 @@ class SampledLines:
         self._rollouts += 1
         self._lines: set[str] = set()
         self._drawn = []
-        self._candidates = []
         self._advanced = True
 
 
