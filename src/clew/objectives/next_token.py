@@ -64,16 +64,13 @@ class PreparedProofs:
 
     def describe(self) -> list[str]:
         """What was read, what was left alone, how it was split, what leaks."""
-        leakage = self.split.leakage
         lines = [
             f"{len(self.corpus):,} proof files, {self.corpus.total_bytes:,} bytes: {len(self.split.train):,} to train "
             f"on, {len(self.split.validation):,} held out by enclosing theorem",
-            f"leakage into the held-out files: {leakage.same_head_line} share a theorem with a training file, "
-            f"{leakage.same_goal} a goal, {leakage.exact_copies} are copies",
+            *self.split.leakage.describe(),
         ]
-        if self.corpus.strays:
-            lines.append(f"left alone, no proof files: {', '.join(self.corpus.strays)}")
-        return lines
+        notice = self.corpus.stray_notice()
+        return [*lines, notice] if notice else lines
 
     def texts(self, indices: Sequence[int]) -> list[str]:
         """The proof files of these indices."""
