@@ -245,7 +245,7 @@ def test_a_score_that_is_not_finite_stops_the_run(new_run):
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_a_stop_saves_the_step_it_is_at(new_run, number):
+def test_a_stop_saves_the_step_it_is_at(new_run, number, capfd):
     run = new_run()
     objective = Line(plan(checkpoint_every=100))
     real = objective.batch
@@ -260,6 +260,7 @@ def test_a_stop_saves_the_step_it_is_at(new_run, number):
     with pytest.raises(InterruptedRunError, match=r"Stopped at step 5 of 12; .* clew resume") as caught:
         fit(objective, run, plan(checkpoint_every=100), CPU, shows=False)
     assert caught.value.exit_code == 130
+    assert capfd.readouterr().err == "stopping when this step is saved; once more stops at once\n"
     assert signal.getsignal(signal.SIGINT) == before
     assert find_checkpoint(run.checkpoints).name == "step_00000005"
 

@@ -30,7 +30,7 @@ from small_runs import (
 RECIPE = {
     "max_steps": 240,
     "evaluate_every": 8,
-    "checkpoint_every": 3,
+    "checkpoint_every": 2,
     "keep_checkpoints": 2,
     "sample_tokens": 4,
     "patience": 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import threading
 import time
@@ -158,7 +159,7 @@ def fit(
 
     try:
         progress = _restore(objective, optimizer, run, recorder, checkpoint)
-        with _stop_requested(forwarded=placement.world > 1) as stop, _explained(stop, progress, run):
+        with _stop_requested(forwarded=placement.world > 1, says=leads) as stop, _explained(stop, progress, run):
             while progress.ended is None and progress.step < planned:
                 step = progress.step
                 learning_rate_factor = schedules.factor(training, step, planned)
@@ -329,7 +330,7 @@ def _explained(stop: threading.Event, progress: Progress, run: Run) -> Iterator[
 
 
 @contextlib.contextmanager
-def _stop_requested(*, forwarded: bool) -> Iterator[threading.Event]:
+def _stop_requested(*, forwarded: bool, says: bool) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts at once.
 
     `forwarded`: torchrun passes Ctrl-C on to processes that the terminal told already, so that what comes within
@@ -346,6 +347,9 @@ def _stop_requested(*, forwarded: bool) -> Iterator[threading.Event]:
         if not event.is_set():
             event.set()
             asked_at = time.monotonic()
+            if says:
+                # A step may be long where it is compiled. Not print: this may have interrupted one.
+                os.write(2, b"stopping when this step is saved; once more stops at once\n")
         elif not forwarded or time.monotonic() - asked_at > 5.0:
             raise KeyboardInterrupt
 
