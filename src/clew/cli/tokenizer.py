@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pydantic
 from clew.cli.flags import Json, Options, parse
 from clew.cli.main import dispatch
 from clew.core.errors import EXIT_DONE, ClewError, UsageError
+from clew.core.metrics import print_json
 
 if TYPE_CHECKING:
     from clew.proofs.tokenizers import Tokenizer
@@ -94,7 +94,7 @@ def train(arguments: list[str]) -> int:
     )
     print(f"all {len(corpus):,} files come back exactly; written to {options.output}")
     if options.as_json:
-        print(json.dumps(figures))
+        print_json(figures)
     return EXIT_DONE
 
 

@@ -137,7 +137,7 @@ def create_run(
         "run_id": run_id,
         "name": settled.name,
         "objective": settled.objective,
-        "created_at": now.isoformat(timespec="seconds"),
+        "created_at": now.isoformat(timespec="microseconds"),
         "status": "created",
         "recipe_sha256": recipe.sha256(settled),
         "seed": settled.seed,
