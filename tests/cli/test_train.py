@@ -66,7 +66,7 @@ def test_it_says_what_it_read_and_what_leaks_before_it_trains(trained):
     lines = said.err.splitlines()
     assert lines[0].startswith("30 proof files, ")
     assert "24 to train on, 6 held out by enclosing theorem" in lines[0]
-    assert lines[1].startswith("leakage into the held-out files: 0 share a theorem")
+    assert lines[1].startswith("of 6 held-out files share with a training file: the theorem's head line 0.0%")
     assert lines[2].startswith("run ")
     assert "6,320 parameters, 12 steps planned, cpu, float32, 1 threads" in lines[3]
     assert lines[4].startswith("step 1/12  loss ")
