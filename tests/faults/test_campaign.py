@@ -28,7 +28,7 @@ from small_runs import (
 )
 
 RECIPE = {
-    "max_steps": 240,
+    "max_steps": 400,
     "evaluate_every": 8,
     "checkpoint_every": 2,
     "keep_checkpoints": 2,
@@ -75,6 +75,7 @@ class Campaign:
 
     def kill_after(self, seconds: float, runs_dir: Path) -> bool:
         """Start or resume the run and kill all its processes after `seconds`; False where it had ended by then."""
+        before = records(runs_dir)
         process = self.start(runs_dir)
         try:
             ended = process.wait(timeout=seconds) is not None
@@ -84,16 +85,18 @@ class Campaign:
         assert not ended or process.returncode == 0, (self.folder / "said.txt").read_text()[-3000:]
         process.wait()
         if not ended:
-            self.hits[moment(runs_dir)] += 1
+            self.hits["start-up" if records(runs_dir) == before else moment(runs_dir)] += 1
         return not ended
 
 
+def records(runs_dir: Path) -> list[tuple[int, int]]:
+    """Size and time of the records: as long as they stay, no step was taken."""
+    return [(path.stat().st_size, path.stat().st_mtime_ns) for path in runs_dir.glob("*/timing.jsonl")]
+
+
 def moment(runs_dir: Path) -> str:
-    """What a kill hit, by what it left behind."""
-    begun = list(runs_dir.glob("*/run_manifest.json"))
-    if not begun:
-        return "before the run folder"
-    run = begun[0].parent
+    """What a kill hit after start-up, by what it left behind."""
+    run = only_run(runs_dir)
     if any((run / "checkpoints").glob(".*.tmp")):
         return "a checkpoint being written"
     if any(run.glob(".*.tmp")):
@@ -104,8 +107,8 @@ def moment(runs_dir: Path) -> str:
     steps = [int(path.name[5:]) for path in (run / "checkpoints").glob("step_*")]
     if max(steps) > latest["step"]:
         return "between a checkpoint and its pointer"
-    lines = (run / "metrics.jsonl").read_text().split("\n")[:-1]
-    return "start-up" if json.loads(lines[-1])["step"] == latest["step"] else "between checkpoints"
+    last = json.loads((run / "metrics.jsonl").read_text().split("\n")[-2])["step"]
+    return "between steps" if last > latest["step"] else "right after a checkpoint"
 
 
 @pytest.mark.slow
@@ -123,14 +126,19 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(tmp_path, capsy
     moments = random.Random(seed)
     campaign = Campaign(tmp_path, command, recipe)
     first_step, whole, undisturbed = campaign.pace(tmp_path / "undisturbed")
-    # A part of the run at a time, so that several kills fall into one run and later ones into what was resumed.
-    longest = first_step + (whole - first_step) / 4
+
+    def delay() -> float:
+        """A moment of the start-up, one time in five; else of a sixth of the training, so that kills follow kills."""
+        if moments.random() < 0.2:
+            return moments.uniform(0.0, first_step)
+        return first_step + moments.uniform(0.0, (whole - first_step) / 6)
+
     landed, runs = 0, 0
     equal = dict.fromkeys(undisturbed, True)
     while landed < kills:
         runs += 1
         runs_dir = tmp_path / f"killed-{runs}"
-        while landed < kills and campaign.kill_after(moments.uniform(0.0, longest), runs_dir):
+        while landed < kills and campaign.kill_after(delay(), runs_dir):
             landed += 1
         found = campaign.finish(runs_dir)
         equal = {file: equal[file] and found[file] == content for file, content in undisturbed.items()}
