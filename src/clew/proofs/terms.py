@@ -22,6 +22,9 @@ PREFIX = frozenset("-~")
 MAXIMUM_NESTING = 100
 """Parentheses, prefixes and applications inside one another that the parser follows; beyond, the text is refused."""
 
+MAXIMUM_TOKENS = 400
+"""Symbols, operators and parentheses of the longest line that is read: `a + a + ...` nests without any of these."""
+
 _TOKEN = re.compile(r"\s*(?:(!=)|([A-Za-z_][A-Za-z0-9_]*|[0-9]+)|([-~|&+*/\\=(),]))")
 _TIGHTEST = 5
 
@@ -179,6 +182,8 @@ class _Parser:
                 raise TermSyntaxError(f"'{text}' has '{text[column]}' at column {column + 1}, which no term holds.")
             position = found.end()
             self.tokens.append((found[0].strip(), found.start() + len(found[0]) - len(found[0].lstrip())))
+        if len(self.tokens) > MAXIMUM_TOKENS:
+            raise TermSyntaxError(f"'{text[:60]}...' has more than {MAXIMUM_TOKENS} symbols and parentheses.")
 
     def peek(self) -> str:
         return self.tokens[self.next][0] if self.next < len(self.tokens) else ""
