@@ -24,7 +24,7 @@ class Proposer(Protocol):
     """Who thinks of lines. One proposer searches for one proof at a time, from `begin` on."""
 
     def begin(self, derivation: Derivation) -> None:
-        """Start on a theorem. The derivation grows as lines are kept; a proposer reads it and never changes it."""
+        """Start on a theorem. The derivation grows as lines are kept; a proposer may take terms in, never equations."""
 
     def propose(self) -> Sequence[Line] | None:
         """The next lines to judge, in order; an empty sequence to be asked again, None to give up.
