@@ -61,6 +61,8 @@ def accepts(theory: str, goal: Equation, steps: Iterable[str]) -> bool:
     for step in steps:
         line = parse_equation(step)
         if line.holds:
+            if line.left is line.right:
+                return False
             if not is_instance(theory, line) and not equal_by_fixpoint(taken, line.left, line.right):
                 return False
             taken.append(line)

@@ -146,6 +146,7 @@ def test_no_goal_that_fails_in_a_model_is_ever_proved():
         ("-a + a + -a = -a + (a + -a)\na", "a", 10, "'-a + (a + -a) != -a' does not follow from the lines before it"),
         ("-a + 0 = -a\n-a + (a + -a) != -a\n", "", 9, "the lines end without contradicting '-a + a + -a != -a'"),
         ("a + -a = 0\n", "a + -a = a\n", 9, "'a + -a = a' is no instance of a law of the theory group"),
+        ("a + -a = 0\n", "a + 0 = a + 0\n", 9, "'a + 0 = a + 0' says nothing"),
         ("a + -a = 0\n", "a + -b = 0\n", 9, "'b' is no operator of the theory group and no variable"),
         ("a + -a = 0\n", "a * -a = 0\n", 9, "'*' is no operator of the theory group"),
         ("a + -a = 0\n", "a + -a = 0(a)\n", 9, "'0' takes 0 arguments in the theory group, not 1"),

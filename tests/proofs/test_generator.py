@@ -10,7 +10,7 @@ from clew.core.errors import ClewError, UsageError
 from clew.proofs.checker import Derivation, check
 from clew.proofs.corpus_maker import generate_corpus
 from clew.proofs.files import list_proof_files, read_proof
-from clew.proofs.generator import LONGEST_GOAL, LONGEST_LINE, TASTES, generate
+from clew.proofs.generator import LONGEST_GOAL, LONGEST_LINE, TASTES, generate, in_sight
 from clew.proofs.rewriting import Simplifier, minimised
 from clew.proofs.terms import Equation, parse_equation, parse_term, substitute, subterms, term
 from clew.proofs.theorems import read_theorem
@@ -166,6 +166,28 @@ def test_minimising_keeps_what_is_needed_and_raises_when_too_little_is_given():
     for count in (3, 100):
         with pytest.raises(ValueError, match="do not give"):
             minimised([needed[0], *idle[:count]], goal)
+
+
+def test_a_step_over_equal_terms_begins_with_one_that_stands_written():
+    goal = parse_equation("a * (a \\ (b * c / c)) = b")
+    inside, outside = parse_equation("b * c / c = b"), parse_equation("a * (a \\ b) = b")
+    assert in_sight(THEORIES["loop"], goal, [inside, outside]) == [
+        inside,
+        parse_equation("a * (a \\ (b * c / c)) = b * c / c"),
+    ]
+    # Before the terms are known to be equal, one may not stand for the other.
+    assert in_sight(THEORIES["loop"], goal, [outside, inside]) == [outside, inside]
+
+
+def test_most_steps_begin_with_a_term_that_stands_in_the_goal_or_a_step_before(corpus):
+    seen_before = []
+    for proof in corpus[2]["train"]:
+        theorem = read_theorem(proof)
+        seen = {*subterms(theorem.goal.left), *subterms(theorem.goal.right)}
+        for step in map(parse_equation, proof.steps):
+            seen_before.append(step.left in seen)
+            seen |= {*subterms(step.left), *subterms(step.right)}
+    assert sum(seen_before) > 0.75 * len(seen_before)
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_enumeration_proves_what_is_within_reach(theory, text):
 
 
 def test_enumeration_proves_the_generated_theorems_whose_lines_are_small():
-    found = (generate(11, index, ("monoid", "group", "natural", "loop"), 4) for index in range(600))
+    found = (generate(11, index, ("monoid", "group", "natural", "loop"), 4) for index in range(1500))
     small = [each for each in found if each is not None and max(step.size for step in each.steps) <= 12]
     assert len(small) > 5
     for generated in small:

@@ -52,6 +52,8 @@ class Derivation:
         fault = fault_of(line, self.theorem.theory, self.theorem.variables)
         if fault is not None:
             return fault
+        if line.holds and line.left is line.right:
+            return f"'{line}' says nothing: its sides are the same term"
         if line.holds:
             if self.theorem.theory.law_of(line) is not None or self.follows(line):
                 return None

@@ -7,20 +7,21 @@ shortest is the proof that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from clew.core import randomness
+from clew.proofs.congruence import CongruenceClosure
 from clew.proofs.laws import Law, Theory
 from clew.proofs.rewriting import GaveUpError, Simplifier, minimised
 from clew.proofs.terms import Equation, Term, match, substitute, subterms, term
 from clew.proofs.theorems import Theorem
 from clew.proofs.theories import THEORIES
 
-LETTERS = "abcdmnuvxyz"
+LETTERS = "abcdxyz"
 LONGEST_GOAL = 64
 """Characters of the longest goal."""
 LONGEST_LINE = 60
@@ -130,17 +131,55 @@ def shortest_known(
     simplifier = _simplifier(theory.name)
     limit = 2 * maximum_steps + 4
     best: tuple[Equation, ...] | None = None
-    for simplify in (simplifier.innermost, simplifier.outermost):
+    for simplify in (simplifier.outermost, simplifier.innermost):
         try:
             left_form, left_steps = simplify(goal.left, limit)
             right_form, right_steps = simplify(goal.right, limit)
         except GaveUpError:
             continue
         if left_form is right_form:
-            found = minimised([*left_steps, *(step.flipped() for step in reversed(right_steps))], goal)
+            found = minimised([*left_steps, *right_steps], goal)
             best = found if best is None or len(found) < len(best) else best
     found = minimised(made, goal)
-    return found if best is None or len(found) < len(best) else best
+    best = found if best is None or len(found) < len(best) else best
+    return minimised(in_sight(theory, goal, best), goal)
+
+
+def in_sight(theory: Theory, goal: Equation, steps: Sequence[Equation]) -> list[Equation]:
+    """Let each step begin with a term that stands in the goal or in a step before it, where that can be.
+
+    A step over equal terms gives the same by congruence: what is to be written next is then largely a matter of
+    finding it in what is written already.
+    """
+    closure = CongruenceClosure()
+    seen: dict[Term, None] = dict.fromkeys((*subterms(goal.left), *subterms(goal.right)))
+    shown: list[Equation] = []
+    for step in steps:
+        if step.left not in seen:
+            step = next((other for other in _equal_instances(theory, step, closure, seen)), step)
+        shown.append(step)
+        closure.merge(step.left, step.right)
+        seen.update(dict.fromkeys((*subterms(step.left), *subterms(step.right))))
+    return shown
+
+
+def _equal_instances(
+    theory: Theory, step: Equation, closure: CongruenceClosure, seen: Iterable[Term]
+) -> Iterator[Equation]:
+    """Instances of the law of `step` whose left side was seen, and which differ from `step` by equal terms alone."""
+    for law in theory.laws:
+        bindings: dict[str, Term] = {}
+        variables = law.variable_set
+        if not (match(law.left, step.left, variables, bindings) and match(law.right, step.right, variables, bindings)):
+            continue
+        for part in seen:
+            others: dict[str, Term] = {}
+            if match(law.left, part, variables, others) and all(
+                closure.equal(bindings[name], other) for name, other in others.items()
+            ):
+                instance = Equation(part, substitute(law.right, {**bindings, **others}))
+                if len(str(instance)) <= LONGEST_LINE:
+                    yield instance
 
 
 class _Maker:
