@@ -41,16 +41,16 @@ class Taste:
 
 
 TASTES: Mapping[str, Taste] = {
-    "monoid": Taste(0.3, (6, 9), (0, 3)),
+    "monoid": Taste(0.2, (6, 9), (0, 3)),
     "commutative_monoid": Taste(0.5, (6, 8), (0, 2)),
     "group": Taste(2.0, (4, 7), (2, 6)),
-    "abelian_group": Taste(1.5, (5, 8), (1, 4)),
+    "abelian_group": Taste(1.0, (5, 8), (1, 4)),
     "ring": Taste(2.0, (4, 6), (0, 3)),
     "commutative_ring": Taste(1.5, (4, 6), (0, 3)),
     "lattice": Taste(1.0, (5, 8), (1, 4)),
     "distributive_lattice": Taste(1.0, (5, 8), (1, 4)),
     "boolean_algebra": Taste(2.0, (4, 7), (1, 4)),
-    "natural": Taste(1.5, (5, 7), (0, 3)),
+    "natural": Taste(0.8, (6, 8), (0, 3)),
     "loop": Taste(2.0, (3, 6), (3, 7)),
 }
 """Theory -> how its theorems are made: so that enumeration proves some and the model has something to learn."""
