@@ -38,7 +38,7 @@ def draw_guidance(comparisons: Mapping[str, Guidance], path: Path) -> None:
         row[1].set(xlabel="proposals judged", title=f"{title}: equal proposals", xscale="symlog")
         for axes in row:
             axes.set(ylabel="proved", ylim=(0, 1), xlim=(0, None))
-            axes.yaxis.set_major_formatter("{x:.0%}".format)
+            axes.yaxis.set_major_formatter("{x:.0%}")
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(frameon=False, loc="upper left")
