@@ -124,6 +124,11 @@ class Trial:
     seconds: float
     out_of_patience: bool
 
+    @property
+    def proved(self) -> bool:
+        """Whether either trial found a proof; `proposals` is then what it took."""
+        return self.proved_in_seconds or self.proved_in_proposals
+
 
 @dataclass(frozen=True)
 class Guidance:
@@ -136,7 +141,7 @@ class Guidance:
     equal_seconds: dict[str, Share]
     """Share proved within the seconds."""
     gain: Ratio | None
-    """Proposals until proof, enumeration over model, on the theorems that both prove within the proposals."""
+    """Proposals until proof, enumeration over model, on the theorems that both prove, in whichever trial."""
     out_of_patience: dict[str, int]
     """Trials by proposals that the clock ended; they count as not proved."""
     trials: dict[str, list[Trial]]
@@ -170,7 +175,7 @@ def compare(
     both = [
         (blind.proposals, guided.proposals)
         for blind, guided in zip(trials["enumeration"], trials["model"], strict=True)
-        if blind.proved_in_proposals and guided.proved_in_proposals
+        if blind.proved and guided.proved
     ]
     pairs = np.array(both, np.float64).reshape(-1, 2)
     cases = len(theorems)

@@ -158,7 +158,7 @@ def _guidance(guidance: Guidance) -> list[str]:
         "",
         f"Guidance gain: **{gain.geometric_mean:.2f}** (95% {gain.geometric_mean_low:.2f} to "
         f"{gain.geometric_mean_high:.2f}), the geometric mean of proposals until proof, enumeration over model, on the "
-        f"{gain.cases} theorems that both prove within {guidance.budget.proposals:,} proposals. Ratio of the means: "
+        f"{gain.cases} theorems that both prove, in either trial. Ratio of the means: "
         f"{gain.ratio_of_means:.2f} ({gain.ratio_of_means_low:.2f} to {gain.ratio_of_means_high:.2f}).",
     ]
     impatient = {name: count for name, count in guidance.out_of_patience.items() if count}
