@@ -6,6 +6,7 @@ itself is run as it stands.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -47,13 +48,21 @@ def commands_of(page: Path) -> list[str]:
     return [command for _, command in sorted(found, key=lambda each: each[0])]
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small generated corpus."""
+    folder = tmp_path_factory.mktemp("docs") / "corpus"
+    assert main(["proofs", "generate", str(folder), "--theorems", "200", "--seed", "1"]) == 0
+    return folder
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where a user works: proofs in data/proofs, more in data/generated, a goal in goal.txt."""
+def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where a user works: proofs in data/proofs, a goal in goal.txt."""
     monkeypatch.chdir(tmp_path)
-    assert main(["proofs", "generate", "data/generated", "--theorems", "200", "--seed", "0"]) == 0
-    (tmp_path / "data/proofs").symlink_to(tmp_path / "data/generated/train")
-    proof = read_proof(next((tmp_path / "data/generated/held_out_new").glob("proof_*.txt")))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/proofs").symlink_to(corpus / "train")
+    proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))
     (tmp_path / "goal.txt").write_text(f"@G\n{proof.goal}\n@C\n{proof.counterfactual}\n", encoding="utf-8")
     return tmp_path
 
@@ -73,7 +82,7 @@ def newest(pattern: str) -> str:
     return str(max(Path().glob(pattern), key=lambda path: path.stat().st_mtime))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=lambda page: page.name)
 def test_every_command_of_the_page_does_its_job(
     page: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,3 +104,16 @@ def test_pages_show_commands_at_all() -> None:
     assert counts["README.md"] >= 2
     assert counts["proofs.md"] >= 8
     assert counts["coming-from.md"] >= 8
+
+
+def test_the_demo_does_its_whole_job_when_it_is_made_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    flags = "--theorems 200 --steps 2 --prove 2 --seconds 0.05 --proposals 5 --json"
+    assert main(["demo", str(tmp_path), *flags.split()]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    folder = Path(figures["folder"])
+    assert (folder / "guidance.png").stat().st_size > 10_000
+    assert {"proved_with_model", "proved_without_model", "bits_per_byte"} <= set(figures["held_out_new"])
+    assert (next((folder / "export").iterdir()) / "bundle.json").is_file()
