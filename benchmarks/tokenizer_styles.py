@@ -48,15 +48,15 @@ def measure(
     """Compression and bits per byte of one style; the targets are for the default style on a real corpus."""
     recipe = recipes.load("tactics")
     path = folder / f"{style}.json"
-    data = recipe.data.model_copy(update={"data_dir": data_dir, "tokenizer": str(path)})  # type: ignore[attr-defined]
+    data = recipe.data.model_copy(update={"data_dir": data_dir, "tokenizer": str(path)})
     sizes = {"d_model": 128, "n_layers": 4, "n_heads": 4, "d_mlp": 352, "dropout": 0.0}
     plan = {"max_steps": steps, "batch_size": 16, "optimizer": "muon", "schedule": "trapezoid", "warmup_steps": 10}
     plan |= {"learning_rate": 2e-3, "compile": "no", "evaluate_every": 10**6}
     recipe = recipe.model_copy(
         update={
             "data": data,
-            "model": recipe.model.model_copy(update=sizes),  # type: ignore[attr-defined]
-            "samples": recipe.samples.model_copy(update={"sample_tokens": 0}),  # type: ignore[attr-defined]
+            "model": recipe.model.model_copy(update=sizes),
+            "samples": recipe.samples.model_copy(update={"sample_tokens": 0}),
             "training": recipe.training.model_copy(update=plan),
         }
     )

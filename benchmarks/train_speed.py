@@ -82,7 +82,7 @@ def run_plain(recipe: Recipe, steps: int, tokenizer_path: Path) -> dict[str, flo
 
     prepared = prepare(recipe)
     tokenizer = load_tokenizer(tokenizer_path)
-    documents = tokenizer.encode_batch(prepared.texts(prepared.split.train))  # type: ignore[attr-defined]
+    documents = tokenizer.encode_batch(prepared.texts(prepared.split.train))
     windows = [
         document[start : start + CONTEXT + 1].astype(np.int64)
         for document in documents
@@ -122,7 +122,7 @@ def run_ours(recipe: Recipe, steps: int, folder: Path) -> dict[str, float]:
     )
     if plan.compile == "auto":  # decided for the run that the recipe plans, not for these few steps
         plan = plan.model_copy(update={"compile": "yes" if _compiles(recipe) else "no"})
-    samples = recipe.samples.model_copy(update={"sample_tokens": 0})  # type: ignore[attr-defined]
+    samples = recipe.samples.model_copy(update={"sample_tokens": 0})
     run, _ = launch.train(
         recipe.model_copy(update={"training": plan, "samples": samples}), folder, say=lambda text: None, shows=False
     )
@@ -164,7 +164,7 @@ def main() -> None:
             )
             data_dir = f"{folder}/proofs/train"
         recipe = recipes.load(options.recipe)
-        data = recipe.data.model_copy(update={"data_dir": data_dir})  # type: ignore[attr-defined]
+        data = recipe.data.model_copy(update={"data_dir": data_dir})
         if options.tokenizer:
             data = data.model_copy(update={"tokenizer": str(options.tokenizer)})
         recipe = recipe.model_copy(update={"data": data})

@@ -65,8 +65,9 @@ def resume(
             return over
         moved = recipe
         if data_dir is not None:
-            section = recipe.data.model_copy(update={"data_dir": data_dir})  # type: ignore[attr-defined]
-            moved = recipe.model_copy(update={"data": section})
+            values = recipe.model_dump()
+            values["data"]["data_dir"] = data_dir
+            moved = type(recipe).model_validate(values)
         prepared = prepare(moved)
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
