@@ -40,8 +40,8 @@ REFERENCE = GPTConfig(vocab_size=4096, context_length=256, d_model=256, n_layers
 PROMPT_TOKENS, ROWS, LINE_TOKENS = 128, 10, 24
 
 
-def main() -> int:
-    """Measure, print, and return 0 where the targets are met."""
+def main() -> None:
+    """Measure and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="more repeats, and the traced graph")
     full = parser.parse_args().full
@@ -50,10 +50,10 @@ def main() -> int:
     model = GPT(REFERENCE)
     model.initialise(torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        return _measure(model.eval(), Path(folder), repeats, full)
+        _measure(model.eval(), Path(folder), repeats, full)
 
 
-def _measure(model: GPT, folder: Path, repeats: int, full: bool) -> int:
+def _measure(model: GPT, folder: Path, repeats: int, full: bool) -> None:
     source = _source(model, folder)
     figures: dict[str, Any] = {}
     say("exporting")
@@ -96,7 +96,7 @@ def _measure(model: GPT, folder: Path, repeats: int, full: bool) -> int:
     for name, arguments, target in (("help", [*command, "--help"], 0.3), ("suggest", suggest, 1.0)):
         seconds = median_seconds(functools.partial(_first_line, arguments), repeats=max(5, repeats))
         figures[f"{name}_seconds"] = figure(seconds, "s", target=target, better="lower")
-    return emit("decode", figures)
+    emit("decode", figures)
 
 
 def _source(model: GPT, folder: Path) -> Source:
@@ -197,4 +197,4 @@ def _first_line(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -70,8 +70,8 @@ def measure(
     target = real and style == DEFAULT_STYLE
     print(f"{style}: vocabulary {tokenizer.vocab_size}, {elapsed:.0f} s of training", file=sys.stderr)
     return {
-        f"{style}_vocabulary": figure(tokenizer.vocab_size, "entries", 4096 if target else None),
-        f"{style}_bytes_per_token": figure(compression, "bytes", 4.5 if target else None),
+        f"{style}_vocabulary": figure(tokenizer.vocab_size, "entries", target=4096 if target else None),
+        f"{style}_bytes_per_token": figure(compression, "bytes", target=4.5 if target else None),
         f"{style}_bits_per_byte": figure(progress.best_score or float("inf"), "bits", better="lower"),
         f"{style}_training_seconds": figure(elapsed, "s", better="lower"),
     }

@@ -199,7 +199,7 @@ def main() -> None:
     emit(
         "train_speed",
         {
-            "useful_tokens_ratio": figure(statistics.median(ratios), "times the plain loop", 3.0),
+            "useful_tokens_ratio": figure(statistics.median(ratios), "times the plain loop", target=3.0),
             "useful_tokens_per_second": figure(median("ours", "useful_tokens_per_second"), "tokens/s"),
             "plain_useful_tokens_per_second": figure(median("plain", "useful_tokens_per_second"), "tokens/s"),
             "seconds_per_step": figure(median("ours", "seconds_per_step"), "s", better="lower"),
