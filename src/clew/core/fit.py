@@ -337,16 +337,17 @@ def _stop_requested(*, forwarded: bool, says: bool) -> Iterator[threading.Event]
     five seconds of the first is the same request.
     """
     event = threading.Event()
-    asked_at = 0.0
+    asked_at: float | None = None
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
 
     def request(number: int, frame: Any) -> None:
         nonlocal asked_at
-        if not event.is_set():
-            event.set()
+        # The two requests of a forwarded Ctrl-C may come within each other: the time is noted before all else.
+        if asked_at is None:
             asked_at = time.monotonic()
+            event.set()
             if says:
                 # A step may be long where it is compiled. Not print: this may have interrupted one.
                 os.write(2, b"stopping when this step is saved; once more stops at once\n")
@@ -357,5 +358,7 @@ def _stop_requested(*, forwarded: bool, says: bool) -> Iterator[threading.Event]
     try:
         yield event
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # A forwarded request may still be on its way to a process that stops: it must not break off the farewell.
+        if not (forwarded and event.is_set()):
+            for number, handler in before.items():
+                signal.signal(number, handler)
