@@ -17,7 +17,7 @@ from clew.core.errors import BundleError, ClewError
 from clew.export import parity, publish
 from clew.export.huggingface import publish_huggingface
 from clew.export.onnx_gpt import gpt_to_onnx
-from clew.export.publish import publish_onnx
+from clew.export.publish import default_folder, publish_onnx
 from conftest import byte_tokenizer, random_gpt, source_of
 
 
@@ -154,3 +154,11 @@ def test_a_full_disk_leaves_nothing_behind(small_source, tmp_path, monkeypatch):
         with pytest.raises(ClewError, match="The disk is full"):
             publish_as(small_source, tmp_path / "bundle")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_exports_within_a_second_get_folders_of_their_own(tmp_path):
+    made = []
+    for _ in range(4):
+        made.append(default_folder("tactics", tmp_path))
+        made[-1].mkdir()
+    assert len(set(made)) == 4

@@ -30,8 +30,12 @@ PROMPT_FORMAT = {
 
 
 def default_folder(name: str, under: Path = Path("export")) -> Path:
-    """`under/NAME-YYYY-MM-DD-HH-MM-SS`, in local time."""
-    return under / f"{name}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    """`under/NAME-YYYY-MM-DD-HH-MM-SS`, in local time; a second export within the second gets `-2` behind it."""
+    folder = under / f"{name}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    count = 1
+    while (free := folder if count == 1 else folder.with_name(f"{folder.name}-{count}")).exists():
+        count += 1
+    return free
 
 
 def publish_onnx(source: Source, folder: Path) -> dict[str, Any]:
