@@ -6,6 +6,7 @@ Nothing heavy is imported here: `clew --help` answers within 0.3 s.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -110,6 +111,10 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        # torchrun starts its workers unbuffered, where print writes a line's end apart from the line: the
+        # sentences of two processes would run into one another.
+        sys.stderr.reconfigure(line_buffering=True, write_through=False)
     sys.exit(main())
 
 
