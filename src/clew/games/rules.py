@@ -29,21 +29,21 @@ _NONE = np.uint64(0)
 
 
 @njit(cache=True, inline="always")
-def mover(status: np.uint64) -> np.int64:
+def mover(status: np.uint64) -> int:
     """The player to move: 0 or 1. In a terminal state: who moved last."""
-    return np.int64(status & _ONE)
+    return int(np.int64(status & _ONE))
 
 
 @njit(cache=True, inline="always")
-def winner(status: np.uint64) -> np.int64:
+def winner(status: np.uint64) -> int:
     """0 ongoing, 1, 2, 3 draw."""
-    return np.int64((status >> np.uint64(8)) & np.uint64(3))
+    return int(np.int64((status >> np.uint64(8)) & np.uint64(3)))
 
 
 @njit(cache=True, inline="always")
-def passes(status: np.uint64) -> np.int64:
+def passes(status: np.uint64) -> int:
     """Passes in a row."""
-    return np.int64((status >> np.uint64(16)) & np.uint64(3))
+    return int(np.int64((status >> np.uint64(16)) & np.uint64(3)))
 
 
 @njit(cache=True, inline="always")
