@@ -2,58 +2,23 @@
 
 Written by hand and not traced: the graph is what `GPT.forward_cached` says and nothing else, takes a fraction of a
 second to make, and has the shapes that ONNX Runtime fuses (RMSNorm, SiLU, transposed products), so a token costs less
-than in a traced graph (`benchmarks/decode.py`). Operators of opset 17 only: any ONNX Runtime since 1.12 loads it.
+than in a traced graph (`benchmarks/decode.py`).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from clew.bundle.names import INPUT_IDS, LOGITS, past_name, present_name
+from clew.export.onnx_graph import Graph
 from clew.models.gpt import GPT, NORM_EPS, ROPE_BASE
 
-OPSET = 17
-IR_VERSION = 8
 MASKED = -1e30
 """Added to a score that takes no part: e^MASKED is 0, and no infinity enters a subtraction."""
-
-
-class _Nodes:
-    """Nodes and initializers of a graph in the making."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self._constants: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
-
-    def constant(self, value: Any, dtype: Any, name: str | None = None) -> str:
-        """Add an initializer and return its name; equal unnamed constants share one."""
-        array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
-        identity = (array.tobytes(), array.dtype.str, array.shape)
-        if name is None and identity in self._constants:
-            return self._constants[identity]
-        name = name or f"constant_{len(self._constants)}"
-        self._constants[identity] = name
-        # numpy's ascontiguousarray makes a scalar one-dimensional, so the shape is that of the value.
-        self.initializers.append(numpy_helper.from_array(array.reshape(np.shape(value)), name))
-        return name
-
-    def ints(self, *values: int) -> str:
-        """A one-dimensional int64 constant."""
-        return self.constant(list(values), np.int64)
-
-    def add(self, operator: str, *inputs: str, outputs: int = 1, name: str | None = None, **attributes: Any) -> Any:
-        """Add a node; return the name of its output, or a list of names where it has several."""
-        base = name or f"{operator.lower()}_{len(self.nodes)}"
-        names = [base] if outputs == 1 else [f"{base}_{index}" for index in range(outputs)]
-        self.nodes.append(helper.make_node(operator, list(inputs), names, name=base, **attributes))
-        return names[0] if outputs == 1 else names
 
 
 def gpt_to_onnx(model: GPT) -> onnx.ModelProto:
@@ -65,7 +30,7 @@ def gpt_to_onnx(model: GPT) -> onnx.ModelProto:
     """
     config = model.config
     weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    graph = _Nodes()
+    graph = Graph()
     shape = graph.add("Shape", INPUT_IDS)
     batch, length = graph.add("Split", shape, graph.ints(1, 1), outputs=2, axis=0, name="batch_and_seq")
     rotation, bias = _positions(graph, batch, length, n_heads=config.n_heads, head_dim=config.head_dim)
@@ -92,7 +57,7 @@ def gpt_to_onnx(model: GPT) -> onnx.ModelProto:
     return _model_proto(graph, model)
 
 
-def _positions(graph: _Nodes, batch: str, length: str, *, n_heads: int, head_dim: int) -> tuple[tuple[str, str], str]:
+def _positions(graph: Graph, batch: str, length: str, *, n_heads: int, head_dim: int) -> tuple[tuple[str, str], str]:
     """Cosines and signed sines [batch, 1, seq, 2, head_dim/2] of the new tokens; bias [batch, 1, seq, past + seq].
 
     They are the same in every layer, so they are computed once.
@@ -136,7 +101,7 @@ def _positions(graph: _Nodes, batch: str, length: str, *, n_heads: int, head_dim
     return (cosine, signed_sine), bias
 
 
-def _norm(graph: _Nodes, x: str, weights: dict[str, NDArray[np.float32]], name: str) -> str:
+def _norm(graph: Graph, x: str, weights: dict[str, NDArray[np.float32]], name: str) -> str:
     """RMSNorm in the shape that ONNX Runtime fuses into one node."""
     square = graph.add("Pow", x, graph.constant(2.0, np.float32))
     mean = graph.add("ReduceMean", square, axes=[-1], keepdims=1)
@@ -144,12 +109,12 @@ def _norm(graph: _Nodes, x: str, weights: dict[str, NDArray[np.float32]], name: 
     return str(graph.add("Mul", graph.add("Div", x, root), graph.constant(weights[name], np.float32, name)))
 
 
-def _linear(graph: _Nodes, x: str, weights: dict[str, NDArray[np.float32]], name: str) -> str:
+def _linear(graph: Graph, x: str, weights: dict[str, NDArray[np.float32]], name: str) -> str:
     return str(graph.add("MatMul", x, graph.constant(weights[name].T, np.float32, name)))
 
 
 def _attention(
-    graph: _Nodes,
+    graph: Graph,
     x: str,
     weights: dict[str, NDArray[np.float32]],
     layer: int,
@@ -180,7 +145,7 @@ def _attention(
     return _linear(graph, merged, weights, f"{prefix}.out.weight")
 
 
-def _mlp(graph: _Nodes, x: str, weights: dict[str, NDArray[np.float32]], prefix: str) -> str:
+def _mlp(graph: Graph, x: str, weights: dict[str, NDArray[np.float32]], prefix: str) -> str:
     """down(silu(gate(x)) * up(x))."""
     gate_up = _linear(graph, x, weights, f"{prefix}.mlp.gate_up.weight")
     half = weights[f"{prefix}.mlp.gate_up.weight"].shape[0] // 2
@@ -189,7 +154,7 @@ def _mlp(graph: _Nodes, x: str, weights: dict[str, NDArray[np.float32]], prefix:
     return _linear(graph, graph.add("Mul", silu, up), weights, f"{prefix}.mlp.down.weight")
 
 
-def _model_proto(graph: _Nodes, model: GPT) -> onnx.ModelProto:
+def _model_proto(graph: Graph, model: GPT) -> onnx.ModelProto:
     """Wrap the nodes with the contract's inputs and outputs, and let ONNX check the result."""
     config = model.config
 
@@ -204,11 +169,4 @@ def _model_proto(graph: _Nodes, model: GPT) -> onnx.ModelProto:
         for part in ("key", "value"):
             inputs.append(cache(past_name(layer, part), "past"))
             outputs.append(cache(present_name(layer, part), "past + seq"))
-    proto = helper.make_model(
-        helper.make_graph(graph.nodes, "gpt", inputs, outputs, graph.initializers),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="clew",
-    )
-    onnx.checker.check_model(proto)
-    return proto
+    return graph.to_model("gpt", inputs, outputs)

@@ -1,0 +1,129 @@
+"""Policy/value nets from ONNX files: loaded, checked against the contract, run in batches, reloaded when they change.
+
+A file has the input `observation` float32 [batch, obs_size] and the outputs `policy_logits` float32 [batch,
+num_actions] (raw, not masked) and `value` float32 [batch, 1]. No torch: an actor starts in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from clew.core.errors import BundleError
+
+OBSERVATION, POLICY_LOGITS, VALUE = "observation", "policy_logits", "value"
+
+
+class PolicyValueModel:
+    """A policy/value net ready to run on `threads` CPU threads (0: all cores).
+
+    Raises `BundleError` naming the file and what is wrong with it: missing, cut short, or of another shape.
+    """
+
+    def __init__(self, path: Path | str, *, threads: int = 1) -> None:
+        self.path = Path(path)
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"There is no model {self.path} that can be read ({error.strerror}). `clew train alphazero` writes one."
+            ) from error
+        # The bytes are read once and the session is made of them: a file replaced meanwhile is never half of each.
+        self._session = _open_session(content, self.path, threads)
+        self.obs_size, self.num_actions = _sizes(self._session, self.path)
+
+    def evaluate(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Raw policy logits float32 [batch, num_actions] and values float32 [batch] of `observations`."""
+        logits, values = self._session.run([POLICY_LOGITS, VALUE], {OBSERVATION: observations})
+        return logits, values[:, 0]
+
+    def check_fits(self, env_id: str, *, obs_size: int, num_actions: int) -> None:
+        """Raise `BundleError` unless the model is for a game of these sizes."""
+        if (self.obs_size, self.num_actions) != (obs_size, num_actions):
+            raise BundleError(
+                f"{self.path} is a model of another game: it takes {self.obs_size} numbers and rates "
+                f"{self.num_actions} actions, but {env_id} has {obs_size} and {num_actions}. Name a model of {env_id}."
+            )
+
+
+class HotModel:
+    """The model in a file that another process replaces now and then.
+
+    `refresh` loads it anew when the file has changed. A file that cannot be loaded (half-written by a program that
+    does not rename, or of another game) leaves the model before it in service; `problem` says what was wrong.
+    """
+
+    def __init__(self, path: Path | str, *, env_id: str, obs_size: int, num_actions: int, threads: int = 1) -> None:
+        self.path = Path(path)
+        self.model: PolicyValueModel | None = None
+        self.problem: str | None = None
+        self._expected = (env_id, obs_size, num_actions)
+        self._threads = threads
+        self._seen: tuple[int, int, int] | None = None
+
+    def refresh(self) -> bool:
+        """Look at the file; return whether another model is in service now."""
+        seen = _identity(self.path)
+        if seen is None or seen == self._seen:
+            return False
+        try:
+            loaded = PolicyValueModel(self.path, threads=self._threads)
+            env_id, obs_size, num_actions = self._expected
+            loaded.check_fits(env_id, obs_size=obs_size, num_actions=num_actions)
+        except BundleError as error:
+            # Looked at again when it changes: a writer that does not rename is at work, or the file stays wrong.
+            self._seen, self.problem = seen, str(error)
+            return False
+        if _identity(self.path) == seen:
+            self._seen = seen  # else it was replaced while it was read: the next look loads the newer one
+        self.model, self.problem = loaded, None
+        return True
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written to. A clock that was set back changes it too, harmlessly."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return None
+
+
+def _open_session(content: bytes, path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is said below, in our words
+    # Threads that spin between the small batches of a search would take the cores of the other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(
+            f"ONNX Runtime cannot load {path}: it is cut short, or no ONNX model that this version "
+            f"({onnxruntime.__version__}) knows. It says: {reason}"
+        ) from error
+
+
+def _sizes(session: onnxruntime.InferenceSession, path: Path) -> tuple[int, int]:
+    """obs_size and num_actions that the graph says. Raises `BundleError` where its names or types are others."""
+    found = {value.name: (value.type, list(value.shape)) for value in (*session.get_inputs(), *session.get_outputs())}
+    inputs = [value.name for value in session.get_inputs()]
+    if inputs != [OBSERVATION] or POLICY_LOGITS not in found or VALUE not in found:
+        raise BundleError(
+            f"{path} is no policy/value model: it has {', '.join(found)} where {OBSERVATION}, {POLICY_LOGITS} and "
+            f"{VALUE} are due."
+        )
+    sizes = []
+    for name in (OBSERVATION, POLICY_LOGITS, VALUE):
+        type_, shape = found[name]
+        if type_ != "tensor(float)" or len(shape) != 2 or isinstance(shape[0], int) or not isinstance(shape[1], int):
+            raise BundleError(f"{path}: '{name}' is {type_} {shape} where float32 [batch, a fixed size] is due.")
+        sizes.append(shape[1])
+    if sizes[2] != 1:
+        raise BundleError(f"{path}: 'value' has {sizes[2]} numbers a row where one is due.")
+    return sizes[0], sizes[1]
