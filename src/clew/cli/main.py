@@ -5,6 +5,7 @@ Nothing heavy is imported here: `clew --help` answers within 0.3 s.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import os
@@ -115,7 +116,15 @@ def run() -> None:
         # torchrun starts its workers unbuffered, where print writes a line's end apart from the line: the
         # sentences of two processes would run into one another.
         sys.stderr.reconfigure(line_buffering=True, write_through=False)
-    sys.exit(main())
+    code = main()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # gloo leaves threads behind whose destruction aborts a process at its very end now and then, after all is
+        # done; torchrun would call the run failed. So the process ends without the destructors of native libraries.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
