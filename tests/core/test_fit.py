@@ -27,6 +27,7 @@ class Line:
     """Fits a line to noisy points; a batch is keyed by its step. `scores`, where given, are what evaluations say."""
 
     items = "points"
+    companion = None
 
     def __init__(self, training: Training, *, steps: int = 12, scores: list[float] | None = None):
         self.training, self.steps, self.scores, self.evaluated = training, steps, scores, 0

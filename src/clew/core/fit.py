@@ -57,10 +57,34 @@ class Shard:
         return range(self.index * size, (self.index + 1) * size)
 
 
+class Companion(Protocol):
+    """What an objective does beside the loop: waits for evidence that is still being made, tells other programs."""
+
+    def ready(self, step: int) -> bool:
+        """Whether the batch of `step` can be made now; the loop asks again, after a pause that this takes.
+
+        The same in every process. Raises `ClewError` when waiting is given up.
+        """
+
+    def began(self, progress: Progress) -> None:
+        """Training is about to go on from `progress`."""
+
+    def logged(self, row: dict[str, Any], progress: Progress) -> None:
+        """A step was logged (in the leading process)."""
+
+    def evaluated(self, evaluation: Evaluation, progress: Progress) -> None:
+        """An evaluation was recorded (in the leading process)."""
+
+    def saved(self, progress: Progress, *, regular: bool) -> None:
+        """A checkpoint is on the disk (in the leading process); `regular`: a planned one, or the last."""
+
+
 class Objective(Protocol):
     """What an objective gives the loop."""
 
     model: nn.Module
+    companion: Companion | None
+    """None for an objective whose evidence is all there and whose files are the run's alone."""
     items: str
     """What the weight of a loss counts: "tokens", "samples"."""
 
@@ -132,7 +156,7 @@ def fit(
         )
     planned = objective.planned_steps()
     optimizer = Optimizer(objective.model, training)
-    leads = placement.leads
+    leads, companion = placement.leads, objective.companion
     recorder = Recorder(run, planned_steps=planned, items=objective.items, shows=shows) if leads else None
     loss_of: Callable[[Any], Loss] = torch.compile(objective.loss, dynamic=False) if compiled else objective.loss
 
@@ -156,12 +180,20 @@ def fit(
             best=best,
             keep=training.keep_checkpoints,
         )
+        if companion:
+            regular = progress.step % training.checkpoint_every == 0 or progress.ended is not None
+            companion.saved(progress, regular=regular)
 
     try:
         progress = _restore(objective, optimizer, run, recorder, checkpoint)
         with _stop_requested(forwarded=placement.world > 1, says=leads) as stop, _explained(stop, progress, run):
+            if companion:
+                companion.began(progress)
             while progress.ended is None and progress.step < planned:
                 step = progress.step
+                if companion and _stopped_while_waiting(companion, step, placement, stop):
+                    save()
+                    raise InterruptedRunError(_stopped(progress.step, planned, run))
                 learning_rate_factor = schedules.factor(training, step, planned)
                 optimizer.set_learning_rate(learning_rate_factor)
                 logs = (step + 1) % training.log_every == 0 or step + 1 == planned
@@ -189,6 +221,8 @@ def fit(
                     row["learning_rate"] = training.learning_rate * learning_rate_factor
                     row["grad_norm"] = gradient_norm
                     recorder.step(row, progress.items_seen)
+                    if companion:
+                        companion.logged(row, progress)
                 improved = False
                 if progress.step % training.evaluate_every == 0 or progress.step == planned:
                     improved = _evaluate(objective, training, progress, recorder)
@@ -197,14 +231,26 @@ def fit(
                 if improved or stops or progress.ended or progress.step % training.checkpoint_every == 0:
                     save(best=improved)
                 if stops and progress.ended is None:
-                    raise InterruptedRunError(
-                        f"Stopped at step {progress.step} of {planned}; the checkpoint of this step is saved. "
-                        f"Continue with: clew resume {run.folder}"
-                    )
+                    raise InterruptedRunError(_stopped(progress.step, planned, run))
         return progress
     finally:
         if recorder:
             recorder.close()
+
+
+def _stopped_while_waiting(companion: Companion, step: int, placement: Placement, stop: threading.Event) -> bool:
+    """Wait until the batch of `step` can be made; return True when the user stopped the run instead."""
+    while not companion.ready(step):
+        if float(placement.sum(torch.tensor(float(stop.is_set()), device=placement.device))) > 0:
+            return True
+    return False
+
+
+def _stopped(step: int, planned: int, run: Run) -> str:
+    return (
+        f"Stopped at step {step} of {planned}; the checkpoint of this step is saved. "
+        f"Continue with: clew resume {run.folder}"
+    )
 
 
 def _evaluate(objective: Objective, training: Training, progress: Progress, recorder: Recorder | None) -> bool:
@@ -227,6 +273,8 @@ def _evaluate(objective: Objective, training: Training, progress: Progress, reco
         recorder.evaluation(progress.step, result.figures, improved=improved)
         for sample in result.samples:
             recorder.say(sample)
+        if objective.companion:
+            objective.companion.evaluated(result, progress)
     return improved
 
 

@@ -42,6 +42,12 @@ class Training(Section):
     """After the warm-up: constant; cosine to the minimum; or flat, then linear to the minimum (trapezoid)."""
     warmup_steps: int = pydantic.Field(default=0, ge=0)
     """Steps over which the learning rate rises linearly to its peak."""
+    warmup_start_ratio: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """Where the warm-up begins, as a share of the peak."""
+    schedule_steps: int = pydantic.Field(default=0, ge=0)
+    """Steps that the schedule spans, where they are more than this run's; 0: the planned steps."""
+    schedule_start: int = pydantic.Field(default=0, ge=0)
+    """Steps of the schedule that earlier runs have taken."""
     cooldown_fraction: float = pydantic.Field(default=0.4, ge=0, le=1)
     """Share of the planned steps over which a trapezoid falls."""
     betas: tuple[float, float] = (0.9, 0.95)

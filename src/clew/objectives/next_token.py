@@ -96,6 +96,7 @@ class NextToken:
     """A GPT, batches of packed rows, cross-entropy, bits per byte."""
 
     items = "tokens"
+    companion = None
 
     def __init__(self, prepared: PreparedProofs, tokenizer: Tokenizer, placement: Placement) -> None:
         recipe = prepared.recipe

@@ -11,6 +11,7 @@ from clew.core.recipe import Recipe
 
 OBJECTIVES = {
     "next_token": "clew.recipes.next_token:NextTokenRecipe",
+    "alphazero": "clew.recipes.alphazero:AlphaZeroRecipe",
 }
 """Objective -> its recipe class. The objective itself is `clew.objectives.<objective>`."""
 
