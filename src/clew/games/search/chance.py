@@ -1,0 +1,51 @@
+"""Random draws as functions of a seed, compiled: a stream of SplitMix64 (Steele, Lea and Flood 2014) for each lane."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+_STRIDE = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit(cache=True)
+def uniform_draw(seed: np.uint64, position: int) -> float:
+    """Draw number `position` of the stream of `seed`: strictly between 0 and 1."""
+    mixed = seed + _STRIDE * np.uint64(position + 1)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (np.float64(np.int64(mixed >> np.uint64(11))) + 0.5) * 2.0**-53
+
+
+@njit(cache=True)
+def fill_gumbel(seed: np.uint64, out: npt.NDArray[np.float64]) -> None:
+    """Standard Gumbel draws."""
+    for index in range(len(out)):
+        out[index] = -math.log(-math.log(uniform_draw(seed, index)))
+
+
+@njit(cache=True)
+def fill_dirichlet(seed: np.uint64, alpha: float, out: npt.NDArray[np.float64]) -> None:
+    """One draw of the symmetric Dirichlet distribution: normalised Gamma(alpha) draws (Marsaglia and Tsang 2000)."""
+    position = 0
+    total = 0.0
+    shape = alpha + 1.0 - 1.0 / 3.0
+    for index in range(len(out)):
+        while True:
+            radius = math.sqrt(-2.0 * math.log(uniform_draw(seed, position)))
+            normal = radius * math.cos(2.0 * math.pi * uniform_draw(seed, position + 1))
+            bound = uniform_draw(seed, position + 2)
+            position += 3
+            cube = (1.0 + normal / math.sqrt(9.0 * shape)) ** 3
+            if cube > 0.0 and math.log(bound) < 0.5 * normal * normal + shape * (1.0 - cube + math.log(cube)):
+                break
+        # Gamma(alpha) is Gamma(alpha + 1) times a uniform draw to the power 1 / alpha.
+        out[index] = shape * cube * uniform_draw(seed, position) ** (1.0 / alpha)
+        position += 1
+        total += out[index]
+    for index in range(len(out)):
+        out[index] = out[index] / total if total > 0.0 else 1.0 / len(out)
