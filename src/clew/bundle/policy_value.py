@@ -35,6 +35,14 @@ class PolicyValueModel:
         # The bytes are read once and the session is made of them: a file replaced meanwhile is never half of each.
         self._session = _open_session(content, self.path, threads)
         self.obs_size, self.num_actions = _sizes(self._session, self.path)
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        """What the writer noted: Clew notes env_id, run_id, step, iteration and the recipe's hash."""
+
+    @property
+    def iteration(self) -> int:
+        """How many models its run had published before this one; 0 where the file does not say."""
+        noted = self.metadata.get("iteration", "")
+        return int(noted) if noted.isdecimal() else 0
 
     def evaluate(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Raw policy logits float32 [batch, num_actions] and values float32 [batch] of `observations`."""

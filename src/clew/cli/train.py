@@ -10,6 +10,7 @@ import pydantic
 
 from clew import recipes
 from clew.cli import flags
+from clew.cli.familiar import translated
 from clew.core.errors import EXIT_DONE, EXIT_USAGE
 from clew.core.metrics import print_json
 from clew.core.recipe import Recipe
@@ -58,6 +59,9 @@ def main(arguments: list[str]) -> int:
 def parse(target: str, arguments: list[str]) -> tuple[Recipe, TrainOptions]:
     """The recipe that `target` names with the flags of `arguments` laid over it, and the command's own options."""
     loaded = recipes.load(target)
+    if loaded.objective == "alphazero":
+        training = loaded.training
+        arguments = translated(arguments, peak=training.learning_rate, lowest=training.min_learning_rate)
     create: Any = pydantic.create_model
     kind = create("Train", __base__=TrainOptions, recipe=(type(loaded), loaded), __doc__=type(loaded).__doc__)
     parsed: Any = flags.parse(kind, arguments, program=f"clew train {target}", default=kind(recipe=loaded))

@@ -12,7 +12,7 @@ def factor(training: Training, step: int, planned_steps: int) -> float:
     """Return what the peak learning rate is multiplied by at `step` (0-based) of `planned_steps`.
 
     The schedule may span more than this run: `schedule_start` steps went before, `schedule_steps` are all.
-    Warm-up: linear from warmup_start_ratio, reaching 1 at warmup_steps. Then, with m = min_learning_rate / learning_rate:
+    Warm-up: linear from warmup_start_ratio to 1 at warmup_steps. Then, with m = min_learning_rate / learning_rate:
     constant 1; cosine m + (1 - m) (1 + cos(pi t)) / 2 over the steps after the warm-up (Loshchilov & Hutter 2016);
     trapezoid 1, and over the last `cooldown_fraction` of the planned steps linear to m (Haegele et al. 2024).
     Beyond the planned steps the factor stays m.
@@ -20,7 +20,8 @@ def factor(training: Training, step: int, planned_steps: int) -> float:
     step += training.schedule_start
     planned_steps = training.schedule_steps or planned_steps + training.schedule_start
     if step < training.warmup_steps:
-        return training.warmup_start_ratio + (1.0 - training.warmup_start_ratio) * (step + 1) / training.warmup_steps
+        start = training.warmup_start_ratio
+        return start + (1.0 - start) * (step + 1) / training.warmup_steps
     if training.schedule == "constant":
         return 1.0
     lowest = min(1.0, training.min_learning_rate / training.learning_rate)

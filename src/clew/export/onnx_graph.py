@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,19 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def to_model(
-        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+        self,
+        name: str,
+        inputs: list[onnx.ValueInfoProto],
+        outputs: list[onnx.ValueInfoProto],
+        metadata: Mapping[str, str] | None = None,
     ) -> onnx.ModelProto:
-        """The finished model, checked by ONNX."""
+        """The finished model with `metadata` in it, checked by ONNX."""
         proto = helper.make_model(
             helper.make_graph(self.nodes, name, inputs, outputs, self.initializers),
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="clew",
         )
+        helper.set_model_props(proto, dict(metadata or {}))
         onnx.checker.check_model(proto)
         return proto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +35,15 @@ class Parity:
     """Share of positions with the same highest logit."""
 
 
-def publish_policy_value(net: PolicyValueNet, path: Path, observations: NDArray[np.float32]) -> Parity:
+def publish_policy_value(
+    net: PolicyValueNet, path: Path, observations: NDArray[np.float32], metadata: Mapping[str, str]
+) -> Parity:
     """Write `net` to `path` as ONNX, whole and verified on `observations` [positions, obs_size], or not at all.
 
+    `metadata` is where it comes from; it goes into the file.
     Raises `BundleError` with the figures when ONNX Runtime does not give what torch gives.
     """
-    content = policy_value_to_onnx(net).SerializeToString()
+    content = policy_value_to_onnx(net, metadata).SerializeToString()
     parity = compare(net, content, observations, path)
     files.write_bytes(path, content)
     return parity
@@ -58,8 +62,9 @@ def compare(net: PolicyValueNet, content: bytes, observations: NDArray[np.float3
         max_abs_value_difference=float(np.abs(values - expected_values).max()),
         equal_argmax=float((logits.argmax(1) == expected_logits.argmax(1)).mean()),
     )
-    largest = max(parity.max_abs_logits_difference, parity.max_abs_value_difference)
-    # Written so that NaN fails too. Large logits are compared relative to their size: float32 has seven digits.
+    # np.maximum hands a NaN on, and the comparison below is written so that it fails: max() would drop one.
+    largest = np.maximum(parity.max_abs_logits_difference, parity.max_abs_value_difference)
+    # Large logits are compared relative to their size: float32 has seven digits.
     scale = max(1.0, float(np.abs(expected_logits).max()) / 10)
     if not largest <= TOLERANCE * scale:
         raise BundleError(
@@ -85,7 +90,7 @@ def evaluate_in_torch(
     return logits.float().cpu().numpy(), values.float().cpu().numpy()
 
 
-def policy_value_to_onnx(net: PolicyValueNet) -> onnx.ModelProto:
+def policy_value_to_onnx(net: PolicyValueNet, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
     """Return `net` in evaluation mode as ONNX, batch normalisation folded into the convolutions before it."""
     config = net.config
     graph = Graph()
@@ -98,7 +103,10 @@ def policy_value_to_onnx(net: PolicyValueNet) -> onnx.ModelProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
 
     return graph.to_model(
-        "policy_value", [rows(OBSERVATION, config.obs_size)], [rows(POLICY_LOGITS, config.num_actions), rows(VALUE, 1)]
+        "policy_value",
+        [rows(OBSERVATION, config.obs_size)],
+        [rows(POLICY_LOGITS, config.num_actions), rows(VALUE, 1)],
+        metadata,
     )
 
 

@@ -19,7 +19,7 @@ _ALLOWED: dict[str, Which] = {"tictactoe": "all", "connect4": "mirror", "othello
 
 @dataclass(frozen=True)
 class Symmetries:
-    """`observation[:, observations[k]]` and `policy[:, actions[k]]` are a row seen in symmetry k; 0 is the row itself."""
+    """`observation[:, observations[k]]` and `policy[:, actions[k]]` are a row in symmetry k; 0 is none."""
 
     observations: npt.NDArray[np.int64]
     """int64[count, obs_size]."""
@@ -45,7 +45,9 @@ def symmetries(info: GameInfo, which: Which) -> Symmetries:
         boards.append(board[:, ::-1])
     if which == "all":
         if height != width:
-            raise UsageError(f"The board of {info.env_id} is {width} x {height}: it has not the symmetries of a square.")
+            raise UsageError(
+                f"The board of {info.env_id} is {width} x {height}: it has not the symmetries of a square."
+            )
         boards = [np.rot90(face, turns) for face in (board, board[:, ::-1]) for turns in range(4)]
     observations, actions = [], []
     for face in boards:
@@ -53,7 +55,9 @@ def symmetries(info: GameInfo, which: Which) -> Symmetries:
         observation = np.arange(info.obs_size)
         for start in range(0, info.legal_mask_offset - cells + 1, cells):
             observation[start : start + cells] = start + face.reshape(-1)
-        observation[info.legal_mask_offset : info.legal_mask_offset + info.num_actions] = info.legal_mask_offset + action
+        observation[info.legal_mask_offset : info.legal_mask_offset + info.num_actions] = (
+            info.legal_mask_offset + action
+        )
         observations.append(observation)
         actions.append(action)
     return Symmetries(np.stack(observations), np.stack(actions))
@@ -69,7 +73,7 @@ def _actions(info: GameInfo, face: npt.NDArray[np.int64], which: Which) -> npt.N
         actions = face[0] - face[0].min()
     elif which != "none":
         raise UsageError(
-            f"The {info.num_actions} actions of {info.env_id} are neither its cells nor its columns, so it is not known "
-            f"how they look in a mirror. Use --symmetry none."
+            f"The {info.num_actions} actions of {info.env_id} are neither its cells nor its columns, so how they look "
+            "in a mirror is not known. Use --symmetry none."
         )
     return actions

@@ -24,6 +24,8 @@ class ReplayData(Section):
     """Delete the game's rows from the database before training begins."""
     max_reuse: float = pydantic.Field(default=0.0, ge=0)
     """How often a row is trained on at most, on average: the learner waits for new rows beyond it. 0: no limit."""
+    episodes: int = pydantic.Field(default=0, ge=0)
+    """Episodes that must have come for each checkpoint interval before its steps are taken. 0: no such limit."""
     refresh_every: int = pydantic.Field(default=10, ge=1)
     """Steps between looks for new rows."""
     held_out_fraction: float = pydantic.Field(default=0.02, ge=0, lt=1)
@@ -77,12 +79,45 @@ class Targets(Section):
 class GameEvaluation(Section):
     """Games that the net plays at each evaluation, where the rules are known here."""
 
-    eval_games: int = pydantic.Field(default=50, ge=0)
+    eval_games: int = pydantic.Field(default=50, ge=0, multiple_of=2)
     """Games against the champion, or against random play while there is none; 0: none."""
     eval_simulations: int = pydantic.Field(default=0, ge=0)
     """Simulations a move in these games; 0: the net's own choice."""
     eval_win_threshold: float = pydantic.Field(default=0.55, gt=0, lt=1)
     """Score (a draw counts half) above which the net becomes the champion, best.onnx."""
+
+
+class Actor(Section):
+    """How actors play: `clew actor`, and the actors of `clew loop`."""
+
+    lanes: int = pydantic.Field(default=64, ge=1)
+    """Games played side by side; the positions of all are one batch of the net."""
+    method: Literal["gumbel", "puct"] = "gumbel"
+    """Search: gumbel (good from few simulations on) or puct."""
+    simulations: int = pydantic.Field(default=32, ge=1)
+    """Simulations a move, at first."""
+    max_simulations: int = pydantic.Field(default=0, ge=0)
+    """Simulations a move, in the end. 0: as at first."""
+    simulation_ramp: int = pydantic.Field(default=0, ge=0)
+    """Simulations that each iteration adds (an iteration: the steps between two models)."""
+    full_search_share: float = pydantic.Field(default=1.0, gt=0, le=1)
+    """Playout-cap randomisation: share of the moves with all simulations."""
+    cheap_simulations: int = pydantic.Field(default=8, ge=1)
+    """Simulations of the other moves."""
+    temp_threshold: int = pydantic.Field(default=15, ge=0)
+    """Plies during which moves are drawn at temperature 1; afterwards the best one is played."""
+    c_puct: float = pydantic.Field(default=1.25, gt=0)
+    """Exploration constant of puct."""
+    dirichlet_alpha: float = pydantic.Field(default=0.3, gt=0)
+    """Noise at the root of puct."""
+    root_noise: float = pydantic.Field(default=0.25, ge=0, le=1)
+    """Share of the noise at the root of puct."""
+    considered_actions: int = pydantic.Field(default=16, ge=2)
+    """Actions that gumbel considers at the root."""
+
+    def simulations_at(self, iteration: int) -> int:
+        """Simulations a move in iteration 0, 1, 2, ..."""
+        return min(max(self.simulations, self.max_simulations), self.simulations + self.simulation_ramp * iteration)
 
 
 class LearnerTraining(Training):
@@ -131,3 +166,5 @@ class AlphaZeroRecipe(Recipe):
     """What the net is taught."""
     games: GameEvaluation = GameEvaluation()
     """Games at each evaluation."""
+    actor: Actor = Actor()
+    """How the actors of `clew loop` play."""
