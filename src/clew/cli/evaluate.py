@@ -6,9 +6,12 @@ from clew.cli.main import Commands, dispatch
 
 COMMANDS: Commands = {
     "proofs": ("clew.cli.evaluate_proofs", "bits per byte, next lines found, and what guidance is worth to the prover"),
+    "games": ("clew.cli.evaluate_games", "games against random, perfect or searching players, or another model"),
 }
 
 
 def main(arguments: list[str]) -> int:
     """Run `clew evaluate`."""
-    return dispatch(COMMANDS, arguments, program="clew evaluate", about="Evaluates a bundle on held-out data.")
+    return dispatch(
+        COMMANDS, arguments, program="clew evaluate", about="Evaluates a model: on held-out data, or in games."
+    )

@@ -36,7 +36,8 @@ class PlayedGames:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """int64[games]: plies played."""
-        return (self.actions >= 0).sum(axis=1)
+        plies: npt.NDArray[np.int64] = (self.actions >= 0).sum(axis=1)
+        return plies
 
     @property
     def distinct(self) -> int:
@@ -120,7 +121,10 @@ class MatchResult:
         current_iteration: int | None = None,
         timestamp: int | None = None,
     ) -> dict[str, Any]:
-        """The evaluation record of stats.json; `timestamp` in unix seconds, now if not given; `opponent` its name, that of `two` if not."""
+        """The evaluation record of stats.json.
+
+        `timestamp` is in unix seconds, now if not given; `opponent` is what it is called there, if not by its name.
+        """
         return {
             "step": step,
             "win_rate": self.win_rate,

@@ -88,7 +88,7 @@ def rate(pairings: Sequence[Pairing], players: int, *, anchor: int = 0, prior_dr
         ratings += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         if np.abs(step).max() < 1e-12:
             break
-    covariance = np.linalg.pinv(_information(games, ratings)) * ELO * ELO
+    covariance: npt.NDArray[np.float64] = ELO * ELO * np.linalg.pinv(_information(games, ratings)).astype(np.float64)
     return Ratings((ratings - ratings[anchor]) * ELO, covariance, anchor)
 
 
@@ -96,4 +96,5 @@ def _information(games: npt.NDArray[np.float64], ratings: npt.NDArray[np.float64
     """Minus the Hessian of the log likelihood, a Laplacian matrix: games times p (1 - p)."""
     half = (ratings[:, None] - ratings[None, :]) / 2
     weights = games / (4 * np.cosh(np.clip(half, -350, 350)) ** 2)
-    return np.diag(weights.sum(axis=1)) - weights
+    information: npt.NDArray[np.float64] = np.diag(weights.sum(axis=1)) - weights
+    return information

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from clew.core.errors import ClewError
 from clew.core.randomness import key
+from clew.games.rollouts import rollouts
 from clew.games.rules import DRAW, Game, States, make_status
-from clew.games.search import Evaluate, Search, SearchResult, SearchSettings, uniform
+from clew.games.search import Evaluate, Search, SearchResult, SearchSettings
 
 Keys = npt.NDArray[np.uint64]
 """uint64[count]: one for each position; every draw for that position is a function of it."""
@@ -23,6 +24,8 @@ Keys = npt.NDArray[np.uint64]
 _SEARCH_CELLS = 1 << 22
 """Numbers of nodes times actions that the trees of one search may hold: what bounds its memory."""
 _MOST_LANES = 256
+_C_PUCT_OF_PLAYOUTS = 2.0
+"""Stronger than 1.25 where values are results of random games; 4 is as good."""
 
 
 class Player(Protocol):
@@ -64,7 +67,8 @@ def sample(weights: npt.NDArray[np.float64], keys: Keys) -> npt.NDArray[np.int64
     drawn = uniforms(keys) * heaped[:, -1]
     # A row's sum may be reached by rounding: the last action that weighs anything is the last that can be drawn.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    return np.minimum((heaped <= drawn[:, None]).sum(axis=1), last)
+    chosen: npt.NDArray[np.int64] = np.minimum((heaped <= drawn[:, None]).sum(axis=1), last)
+    return chosen
 
 
 def legal_moves(game: Game, states: States, name: str) -> npt.NDArray[np.bool_]:
@@ -126,7 +130,7 @@ class NetPlayer:
         legal = legal_moves(self._game, states, self.name)
         logits, _ = self._evaluate(self._game.observe(states))
         masked = np.where(legal, logits.astype(np.float64), -np.inf)
-        best = masked.argmax(axis=1)
+        best: npt.NDArray[np.int64] = masked.argmax(axis=1)
         if self._temperature <= 0:
             return best
         highest = np.take_along_axis(masked, best[:, None], axis=1)
@@ -142,10 +146,10 @@ class SearchPlayer:
     ) -> None:
         self.name = name
         self._game = game
-        self._evaluate = checked(evaluate, game, name)
+        self._evaluate = evaluate
         self._settings = settings
         self._temperature = temperature
-        self._most = max(1, min(_MOST_LANES, _SEARCH_CELLS // ((settings.simulations + 1) * game.num_actions)))
+        self._most = max(1, min(_MOST_LANES, _SEARCH_CELLS // (4 * settings.simulations * game.num_actions)))
         self._lanes = 0
         self._search: Search | None = None
 
@@ -176,7 +180,10 @@ class SearchPlayer:
         seeds = np.zeros(self._lanes, np.uint64)
         seeds[: len(states)] = keys
         search.reset()
-        return search.run(padded, self._evaluate, seeds=seeds)
+        try:
+            return search.run(padded, self._evaluate, seeds=seeds)
+        except ClewError as error:
+            raise ClewError(f"{self.name}: {error}") from error
 
 
 class PerfectPlayer:
@@ -230,6 +237,7 @@ def net_player(
 
 
 def mcts_player(game: Game, simulations: int, *, temperature: float = 0.0) -> Player:
-    """A search of so many simulations without a net: PUCT with equal priors, where only ends of games tell anything."""
-    settings = SearchSettings(simulations=simulations, method="puct")
-    return SearchPlayer(game, uniform(game), settings, temperature=temperature, name=f"mcts:{simulations}")
+    """A search of so many simulations without a net: PUCT with equal priors and random playouts."""
+    settings = SearchSettings(simulations=simulations, method="puct", c_puct=_C_PUCT_OF_PLAYOUTS)
+    evaluate = rollouts(game, key(0, "playouts", game.env_id))
+    return SearchPlayer(game, evaluate, settings, temperature=temperature, name=f"mcts:{simulations}")
