@@ -24,8 +24,8 @@ Keys = npt.NDArray[np.uint64]
 _SEARCH_CELLS = 1 << 22
 """Numbers of nodes times actions that the trees of one search may hold: what bounds its memory."""
 _MOST_LANES = 256
-_C_PUCT_OF_PLAYOUTS = 2.0
-"""Stronger than 1.25 where values are results of random games; 4 is as good."""
+PLAYOUTS = SearchSettings(method="puct", c_puct=2.0)
+"""How to search with random playouts: 2.0 is stronger than 1.25 there, and 4.0 is no better."""
 
 
 class Player(Protocol):
@@ -238,6 +238,6 @@ def net_player(
 
 def mcts_player(game: Game, simulations: int, *, temperature: float = 0.0) -> Player:
     """A search of so many simulations without a net: PUCT with equal priors and random playouts."""
-    settings = SearchSettings(simulations=simulations, method="puct", c_puct=_C_PUCT_OF_PLAYOUTS)
+    settings = replace(PLAYOUTS, simulations=simulations)
     evaluate = rollouts(game, key(0, "playouts", game.env_id))
     return SearchPlayer(game, evaluate, settings, temperature=temperature, name=f"mcts:{simulations}")
