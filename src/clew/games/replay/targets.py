@@ -88,8 +88,8 @@ def make_targets(rows: Sequence[Transition], info: GameInfo) -> Targets:
             (~(np.abs(outcome) <= 1.0 + TOLERANCE), "its outcome is no number from -1 to 1"),
             (~(np.abs(root_value) <= 1.0 + TOLERANCE), "its mcts_value is no number from -1 to 1"),
         ):
-            for index in np.flatnonzero(wrong):
-                faults.setdefault(readable[index], what)
+            for found in np.flatnonzero(wrong):
+                faults.setdefault(readable[int(found)], what)
 
     good = np.fromiter((index not in faults for index in readable), np.bool_, count)
     policy, legal = policy[good], legal[good]

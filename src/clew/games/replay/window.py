@@ -13,7 +13,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -45,7 +45,8 @@ _TEXT = 64
 """Where the header has its description, JSON that ends at the first zero byte."""
 
 
-class Extended(NamedTuple):
+@dataclass(frozen=True)
+class Extended:
     """What became of rows given to a window."""
 
     count: int

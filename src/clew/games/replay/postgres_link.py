@@ -1,0 +1,185 @@
+"""The connection to a PostgreSQL server: made again when lost, its errors told as sentences, its password never."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
+
+from clew.core.errors import ClewError, EvidenceError, UsageError
+from clew.games.replay.transitions import ReplayUnavailableError
+
+if TYPE_CHECKING:
+    import psycopg
+
+PATIENCE_SECONDS = 120.0
+"""How long a lost server is waited for."""
+LONGEST_PAUSE = 2.0
+
+_T = TypeVar("_T")
+_log = logging.getLogger("clew.replay")
+
+_PASSING = ("57P01", "57P02", "57P03", "08", "40", "53300", "55006")
+"""Beginnings of SQLSTATEs that pass by: a shutdown, a lost connection, a deadlock, too many connections."""
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "application_name": "clew",
+}
+
+
+_HOST = r"(?:\[[\da-fA-F:]+\]|[\w.%-]*)(?::\d+)?"
+_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[\w.%-]*)?")
+
+
+def shown(url: str) -> str:
+    """The URL as a message may show it: without password and parameters, and without all that may be a part of them."""
+    rest, _, parameters = url.partition("://")[2].partition("?")
+    # Up to the last @: an @ in a password may have been left as it is.
+    user, at, place = rest.rpartition("@")
+    if not _PLACE.fullmatch(place) or (not at and "@" in parameters):
+        return "postgresql://..."
+    return f"postgresql://{user.partition(':')[0]}{at}{place}"
+
+
+class AlreadyThereError(Exception):
+    """A row was to be written whose id is there."""
+
+
+class Link:
+    """One connection to the database of a URL."""
+
+    def __init__(self, url: str, prepare: Callable[[psycopg.Connection[Any]], None]) -> None:
+        """`prepare` is done with each new connection. Raises a sentence where the first one cannot be made."""
+        try:
+            import psycopg
+        except ImportError as error:
+            raise UsageError(
+                "A replay database in PostgreSQL needs the package psycopg: install it with "
+                "`pip install 'clew[postgres]'`."
+            ) from error
+        self._psycopg = psycopg
+        self.name = shown(url)
+        self._prepare = prepare
+        self._connection: psycopg.Connection[Any] | None = None
+        try:
+            given = psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.Error:
+            given = {"host": "@"}
+        if "@" in str(given.get("host", "")) or not str(given.get("port", "1")).isdigit():
+            # What libpq says of such a URL quotes parts of it, and so of the password.
+            raise UsageError(
+                "The URL of the database cannot be read. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
+                "signs such as @ : / % in the password as %40 %3A %2F %25."
+            ) from None
+        self._parameters = {**_DEFAULTS, **{key: str(value) for key, value in given.items() if value is not None}}
+        self._secrets = {str(given.get("password") or ""), unquote(str(given.get("password") or ""))} - {""}
+        self.run("open", lambda _: None, patience=0.0)
+
+    def close(self) -> None:
+        """Close the connection; the next use makes a new one."""
+        if self._connection is not None:
+            with contextlib.suppress(self._psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def run(
+        self, doing: str, work: Callable[[psycopg.Connection[Any]], _T], *, patience: float = PATIENCE_SECONDS
+    ) -> _T:
+        """Do `work` in one transaction; all of it again when the server went away meanwhile.
+
+        So `work` may be done though its transaction had been committed already; a row that is there raises
+        `AlreadyThereError`. Raises `ReplayUnavailableError` when the server does not come back within `patience`
+        seconds, and `EvidenceError` for what the server refuses.
+        """
+        deadline, pause, told = time.monotonic() + patience, 0.05, False
+        while True:
+            try:
+                connection = self._connected()
+                with connection.transaction():
+                    result = work(connection)
+                if told:
+                    _log.warning("%s answers again.", self.name)
+                return result
+            except self._psycopg.errors.UniqueViolation as error:
+                raise AlreadyThereError from error
+            except self._psycopg.Error as error:
+                if not self._passes(error):
+                    raise self._sentence(error, doing) from None
+                self.close()
+                if time.monotonic() + pause > deadline:
+                    raise self._sentence(error, doing) from None
+                if not told:
+                    _log.warning("%s was lost; trying again for up to %g seconds.", self.name, patience)
+                    told = True
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            # Each piece of work is a transaction of its own; nothing stays open between.
+            connection = self._psycopg.connect(**self._parameters, autocommit=True)  # type: ignore[arg-type]
+            try:
+                with connection.transaction():
+                    self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _passes(self, error: psycopg.Error) -> bool:
+        """Whether it is worth trying again."""
+        if error.sqlstate is not None:
+            return error.sqlstate.startswith(_PASSING)
+        if not isinstance(error, self._psycopg.OperationalError | self._psycopg.InterfaceError):
+            return False
+        return not self._refused(str(error))
+
+    @staticmethod
+    def _refused(text: str) -> bool:
+        """Whether a failed connection was turned away, which waiting does not change."""
+        return bool(re.search(r"authentication failed|no password|does not exist|pg_hba|resolve host", text))
+
+    def _sentence(self, error: psycopg.Error, doing: str) -> ClewError:
+        text, state = str(error), error.sqlstate or ""
+        if "authentication failed" in text or "no password" in text:
+            return EvidenceError(
+                f"{self.name}: the server refuses this user or this password. Check both (the password may stand in "
+                "the URL, in PGPASSWORD or in ~/.pgpass)."
+            )
+        if not state and (match := re.search(r'(database|role) "([^"]*)" does not exist', text)):
+            what = "database" if match[1] == "database" else "user"
+            advice = f"Make it with `createdb {match[2]}`" if what == "database" else "Check the name"
+            return EvidenceError(f"{self.name}: there is no such {what} on the server. {advice}.")
+        if "resolve host" in text:
+            return ReplayUnavailableError(f"{self.name}: the name of the server is not known. Check the URL.")
+        if state == "53100":
+            return EvidenceError(
+                f"Could not {doing} {self.name}. The server's disk is full. Nothing of it was written: free some space "
+                "and try again."
+            )
+        if state == "42501":
+            return EvidenceError(
+                f"Could not {doing} {self.name}. The server does not permit it to this user ({self._said(text)}). Ask "
+                "the owner of the tables for the right, or to run the command once."
+            )
+        if not state or self._passes(error):
+            return ReplayUnavailableError(
+                f"Could not {doing} {self.name}: the server does not answer. Is it running, and is the address right? "
+                f"It was: {self._said(text)}."
+            )
+        return EvidenceError(f"Could not {doing} {self.name}. The server says: {self._said(text)}.")
+
+    def _said(self, text: str) -> str:
+        """The first line of what the server said, with the password blotted out."""
+        line = (text.strip().splitlines() or ["nothing"])[0].strip().rstrip(".")
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line

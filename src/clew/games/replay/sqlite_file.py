@@ -1,0 +1,289 @@
+"""An SQLite file and its connections: opened patiently, made whole, and opened anew when the file was replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from clew.core import files
+from clew.core.errors import EvidenceError
+from clew.games.replay.sqlite_errors import is_busy, sentence
+from clew.games.replay.transitions import COLUMNS, ReplayUnavailableError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS transitions (
+    id TEXT PRIMARY KEY,
+    env_id TEXT NOT NULL,
+    episode_id TEXT NOT NULL,
+    step_number INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    action BLOB NOT NULL,
+    next_state BLOB NOT NULL,
+    observation BLOB NOT NULL,
+    next_observation BLOB NOT NULL,
+    reward REAL NOT NULL,
+    done INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    policy_probs BLOB,
+    mcts_value REAL DEFAULT 0.0,
+    game_outcome REAL,
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP
+);
+CREATE INDEX IF NOT EXISTS idx_transitions_timestamp ON transitions(timestamp);
+CREATE INDEX IF NOT EXISTS idx_transitions_episode ON transitions(episode_id);
+CREATE TABLE IF NOT EXISTS game_metadata (
+    env_id TEXT PRIMARY KEY,
+    display_name TEXT NOT NULL,
+    board_width INTEGER NOT NULL,
+    board_height INTEGER NOT NULL,
+    num_actions INTEGER NOT NULL,
+    obs_size INTEGER NOT NULL,
+    legal_mask_offset INTEGER NOT NULL,
+    player_count INTEGER NOT NULL,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
+);
+"""
+
+BUSY_SECONDS = 10.0
+"""How long SQLite itself waits for another process's lock, each time."""
+PATIENCE_SECONDS = 300.0
+"""How long a lock is waited for in all."""
+Identity = tuple[int, int]
+_T = TypeVar("_T")
+_log = logging.getLogger("clew.replay")
+
+
+class SqliteFile:
+    """Connections to the file which has the `path` at the time: one that reads, and one that writes."""
+
+    def __init__(self, path: Path, *, create: bool, made_anew: Callable[[], None]) -> None:
+        """`create`: make the file where it is absent. `made_anew` is called when another file took its place."""
+        self.path, self._create, self._made_anew = path, create, made_anew
+        self._reader: tuple[sqlite3.Connection, Identity] | None = None
+        self._writer: tuple[sqlite3.Connection, Identity] | None = None
+        self._checked = False
+
+    def open(self) -> None:
+        """Open the file, to write if it may be made, else to read."""
+        self._patiently("open", self.writing if self._create else self.reading)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for each in (self._reader, self._writer):
+            if each is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    each[0].close()
+        self._reader = self._writer = None
+
+    def read(self, work: Callable[[sqlite3.Connection], _T], *, current: bool = True) -> _T:
+        """Do `work` with a connection that reads; `current` False: the one at hand, though its file was replaced."""
+        return self._patiently(
+            "read", lambda: work(self.reading() if current or self._reader is None else self._reader[0])
+        )
+
+    def write(self, doing: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do `work` in one transaction; again where the file was deleted or replaced meanwhile."""
+
+        def attempt() -> _T:
+            connection = self.writing()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back already after some errors, such as a full disk.
+                if connection.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                raise
+            return result
+
+        while True:
+            result = self._patiently(doing, attempt)
+            assert self._writer is not None
+            if self._writer[1] == identity_of(self.path):
+                return result
+
+    def _patiently(self, doing: str, attempt: Callable[[], _T]) -> _T:
+        deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.001
+        while True:
+            try:
+                return attempt()
+            except sqlite3.Error as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise sentence(error, self.path, doing) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 0.1)
+
+    def is_current(self) -> bool:
+        """Whether the connection that reads has the file which now has the path."""
+        return self._reader is not None and self._reader[1] == identity_of(self.path)
+
+    def reading(self) -> sqlite3.Connection:
+        """The connection that reads the file which now has the path."""
+        if self._reader is not None and self.is_current():
+            return self._reader[0]
+        identity = identity_of(self.path)
+        if identity is None:
+            raise self._gone()
+        if self._reader is not None:
+            self._reader[0].close()
+            self._reader, self._checked = None, False
+        self._reader = (_open_to_read(self.path), identity)
+        return self._reader[0]
+
+    def writing(self) -> sqlite3.Connection:
+        """The connection that writes the file which now has the path; made anew if it may and must be."""
+        identity, identity_before = identity_of(self.path), None
+        if self._writer is not None:
+            if self._writer[1] == identity:
+                return self._writer[0]
+            identity_before = self._writer[1]
+            self._writer[0].close()
+            self._writer = None
+            if identity is None and self._create:
+                _log.warning("%s was deleted while it was in use; it is made anew.", self.path)
+        if identity is None:
+            if not self._create:
+                raise self._gone()
+            _make_file(self.path)
+            identity = identity_of(self.path)
+            if identity is None:
+                raise self._gone()
+        connection = _connect(self.path, "rw")
+        try:
+            # Readers do not wait for writers in this mode; a file system that lacks it does without.
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if self._create and not columns_of(connection, "transitions"):
+                make_tables(connection)
+            self.require(connection, "transitions", COLUMNS)
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = (connection, identity)
+        if identity_before is not None and identity_before != identity:
+            self._made_anew()
+        return connection
+
+    def _gone(self) -> ReplayUnavailableError:
+        return ReplayUnavailableError(
+            f"There is no replay database {self.path}. Start an actor, which makes it (clew actor --db {self.path}), "
+            "or check the path."
+        )
+
+    def has_rows(self, connection: sqlite3.Connection) -> bool:
+        """Whether the table `transitions` is there; a database that holds nothing yet is empty, not wrong."""
+        if not self._checked:
+            self._checked = self.require(connection, "transitions", COLUMNS)
+        return self._checked
+
+    def require(self, connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> bool:
+        """Whether the table is there with the columns it must have. Raises `EvidenceError` for a foreign schema."""
+        there = columns_of(connection, table)
+        others = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for column in columns:
+            if there and column not in there:
+                raise EvidenceError(
+                    f"{self.path}: the table {table} has no column {column}. It must have: {', '.join(columns)}."
+                )
+        strangers = sorted(row[0] for row in others if row[0] != "game_metadata" and not row[0].startswith("sqlite_"))
+        if not there and table == "transitions" and strangers:
+            raise EvidenceError(
+                f"{self.path} is no replay database: it has no table transitions, but {', '.join(strangers[:5])}. "
+                "Check the path."
+            )
+        return bool(there)
+
+
+def identity_of(path: Path) -> Identity | None:
+    """What tells the file apart from another that gets its path; None where there is none."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise EvidenceError(f"The replay database {path} cannot be reached: {error.strerror or error}.") from error
+    return status.st_dev, status.st_ino
+
+
+def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
+    address = f"file:{quote(str(path.absolute()))}?mode={mode}{extra}"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    # One id that is no UTF-8 must not keep the other rows from being read.
+    connection.text_factory = lambda content: content.decode("utf-8", "replace")
+    try:
+        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, unless a writer died and left work that only a writing one can undo."""
+    try:
+        return _connect(path, "ro")
+    except sqlite3.OperationalError as refused:
+        if is_busy(refused):
+            raise
+    try:
+        return _connect(path, "rw")
+    except sqlite3.OperationalError:
+        wal = path.with_name(path.name + "-wal")
+        if wal.is_file() and wal.stat().st_size:
+            raise
+        # A read-only folder, where nobody can be writing.
+        return _connect(path, "ro", "&immutable=1")
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty replay database at `path`, whole or not at all; one that another process makes first is kept."""
+    with files.sentences_for(path, "make the replay database"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if path.exists():
+                return
+            # What a deleted database has left behind would be taken for a part of the new one.
+            for ending in ("-wal", "-shm", "-journal"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            os.close(descriptor)
+            temporary = Path(name)
+            try:
+                with contextlib.closing(_connect(temporary, "rw")) as connection:
+                    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                    connection.executescript(SCHEMA)
+                temporary.chmod(files.FILE_MODE)
+                os.link(temporary, path)
+            except FileExistsError:
+                return
+            except sqlite3.Error as error:
+                raise sentence(error, path, "make") from error
+            finally:
+                for ending in ("", "-wal", "-shm"):
+                    temporary.with_name(temporary.name + ending).unlink(missing_ok=True)
+        finally:
+            os.close(folder)
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables and indices that are absent; for use within a transaction."""
+    for statement in filter(str.strip, SCHEMA.split(";")):
+        connection.execute(statement)
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    """Declared type of each column of a table, in capitals; none where the table is absent."""
+    return {row[1]: row[2].upper() for row in connection.execute(f"PRAGMA table_info({table})")}
