@@ -21,6 +21,7 @@ from clew.core.errors import (
     UsageError,
     nearest,
 )
+from clew.core.lifeline import hold_on
 
 Commands = Mapping[str, tuple[str, str]]
 """Command name -> (module or module:function that runs it, one line of help)."""
@@ -32,6 +33,11 @@ COMMANDS: Commands = {
     "export": ("clew.cli.export", "export a checkpoint as a verified ONNX bundle or for Hugging Face"),
     "suggest": ("clew.cli.suggest", "let a bundle write the next lines after a prompt"),
     "evaluate": ("clew.cli.evaluate", "evaluate a bundle on held-out data"),
+    "actor": ("clew.cli.actor", "play games against oneself and write them into a replay database"),
+    "loop": ("clew.cli.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
+    "replay": ("clew.cli.replay", "replay databases: show, stats, check"),
+    "tournament": ("clew.cli.tournament", "checkpoints against each other: Elo with error bars"),
+    "play": ("clew.cli.play", "play a game against a model in the terminal"),
     "proofs": ("clew.cli.proofs", "proof files: stats, generate, check"),
     "tokenizer": ("clew.cli.tokenizer", "train a tokenizer and print its compression"),
     "demo": ("clew.cli.demo", "the main job, small: generate, train, export, prove"),
@@ -116,6 +122,7 @@ def run() -> None:
         # torchrun starts its workers unbuffered, where print writes a line's end apart from the line: the
         # sentences of two processes would run into one another.
         sys.stderr.reconfigure(line_buffering=True, write_through=False)
+    hold_on()
     code = main()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # gloo leaves threads behind whose destruction aborts a process at its very end now and then, after all is

@@ -106,6 +106,10 @@ class Actor(Section):
     """Simulations of the other moves."""
     temp_threshold: int = pydantic.Field(default=15, ge=0)
     """Plies during which moves are drawn at temperature 1; afterwards the best one is played."""
+    opening_share: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """Share of the games that begin after random moves, so that the net also learns what follows mistakes."""
+    opening_plies: int = pydantic.Field(default=4, ge=1)
+    """The most random moves of such an opening; they are not part of the episode."""
     c_puct: float = pydantic.Field(default=1.25, gt=0)
     """Exploration constant of puct."""
     dirichlet_alpha: float = pydantic.Field(default=0.3, gt=0)
