@@ -1,4 +1,4 @@
-"""Random draws as functions of a seed, compiled: a stream of SplitMix64 (Steele, Lea and Flood 2014) for each lane."""
+"""Random draws as functions of a seed, compiled: a stream of SplitMix64 (Steele, Lea and Flood 2014) for each seed."""
 
 from __future__ import annotations
 
@@ -18,23 +18,28 @@ def uniform_draw(seed: np.uint64, position: int) -> float:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    return (np.float64(np.int64(mixed >> np.uint64(11))) + 0.5) * 2.0**-53
+    return (np.float64(mixed >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
 @njit(cache=True)
-def fill_gumbel(seed: np.uint64, out: npt.NDArray[np.float64]) -> None:
-    """Standard Gumbel draws."""
-    for index in range(len(out)):
-        out[index] = -math.log(-math.log(uniform_draw(seed, index)))
+def gumbel_draws(seed: np.uint64, count: int) -> npt.NDArray[np.float64]:
+    """float64[count]: standard Gumbel draws."""
+    draws = np.empty(count, np.float64)
+    for index in range(count):
+        draws[index] = -math.log(-math.log(uniform_draw(seed, index)))
+    return draws
 
 
 @njit(cache=True)
-def fill_dirichlet(seed: np.uint64, alpha: float, out: npt.NDArray[np.float64]) -> None:
-    """One draw of the symmetric Dirichlet distribution: normalised Gamma(alpha) draws (Marsaglia and Tsang 2000)."""
+def dirichlet_draws(seed: np.uint64, alpha: float, count: int) -> npt.NDArray[np.float64]:
+    """float64[count]: one draw of the symmetric Dirichlet distribution: Gamma(alpha) draws (Marsaglia and Tsang 2000)
+    over their sum.
+    """
+    draws = np.empty(count, np.float64)
     position = 0
     total = 0.0
     shape = alpha + 1.0 - 1.0 / 3.0
-    for index in range(len(out)):
+    for index in range(count):
         while True:
             radius = math.sqrt(-2.0 * math.log(uniform_draw(seed, position)))
             normal = radius * math.cos(2.0 * math.pi * uniform_draw(seed, position + 1))
@@ -44,8 +49,10 @@ def fill_dirichlet(seed: np.uint64, alpha: float, out: npt.NDArray[np.float64]) 
             if cube > 0.0 and math.log(bound) < 0.5 * normal * normal + shape * (1.0 - cube + math.log(cube)):
                 break
         # Gamma(alpha) is Gamma(alpha + 1) times a uniform draw to the power 1 / alpha.
-        out[index] = shape * cube * uniform_draw(seed, position) ** (1.0 / alpha)
+        draws[index] = shape * cube * uniform_draw(seed, position) ** (1.0 / alpha)
         position += 1
-        total += out[index]
-    for index in range(len(out)):
-        out[index] = out[index] / total if total > 0.0 else 1.0 / len(out)
+        total += draws[index]
+    for index in range(count):
+        # A small alpha may make all of them 0.
+        draws[index] = draws[index] / total if total > 0.0 else 1.0 / count
+    return draws

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from clew.games.rules import DRAW as DRAWN
 from clew.games.rules import ONGOING, legal_bits, mover, play, winner
-from clew.games.search.chance import fill_dirichlet, fill_gumbel
+from clew.games.search.chance import dirichlet_draws, gumbel_draws
 from clew.games.search.gumbel import select_at_root, select_inner
+from clew.games.search.layout import Record, edge_at, lane_at, node_at, root_move_at, step_at
 from clew.games.search.puct import select_puct
 from clew.games.search.tree import (
     DRAW,
@@ -46,165 +46,165 @@ class Rules(NamedTuple):
     root_noise: float
 
 
-class Path(NamedTuple):
-    """One descent: the nodes passed and the edges taken, int32[depth]; the state at its end, uint64[3]."""
-
-    nodes: npt.NDArray[np.int32]
-    edges: npt.NDArray[np.int32]
-    state: npt.NDArray[np.uint64]
-
-
-@njit(cache=True)
-def descend(
-    tree: Tree, rules: Rules, lane: int, simulations: int, done: int, path: Path, scratch: npt.NDArray[np.float64]
-) -> int:
+@njit(cache=True, error_model="numpy", forceinline=True)
+def descend(tree: Tree, rules: Rules, index: int, steps: int, leaf: Record, scores: int) -> int:
     """Follow the edges chosen from the lane's root to one that leads to no node; the length of the path.
 
-    The last edge is unexpanded, with path.state the ongoing position below it, or settled: its link tells the result
-    (a terminal position that is met for the first time settles its edge here).
+    The path goes into the records at address `steps`. Its last edge is unexpanded, and `leaf` then holds the ongoing
+    position below it; or settled: its link tells the result (a terminal position settles its edge when first met).
     """
-    node = int(tree.root[lane])
+    place = lane_at(tree.lanes, index).root
     depth = 0
     while True:
-        if rules.gumbel:
-            if depth == 0:
-                edge = select_at_root(
-                    tree, lane, rules.considered, simulations, done, rules.c_visit, rules.c_scale, rules.proofs, scratch
-                )
-            else:
-                edge = select_inner(tree, node, rules.c_visit, rules.c_scale, rules.proofs, scratch)
+        if not rules.gumbel:
+            edge_place = select_puct(tree, place, rules.c_puct)
+        elif depth == 0:
+            edge_place = select_at_root(
+                tree, index, rules.considered, rules.c_visit, rules.c_scale, rules.proofs, scores
+            )
         else:
-            edge = select_puct(tree, node, rules.c_puct)
-        path.nodes[depth] = node
-        path.edges[depth] = edge
+            edge_place = select_inner(tree, place, rules.c_visit, rules.c_scale, rules.proofs, scores)
+        step = step_at(steps, depth)
+        step.node, step.edge = place, edge_place
         depth += 1
-        link = int(tree.link[edge])
+        link = edge_at(tree.edges, edge_place).link
         if link < 0:
             break
-        node = link
+        place = link
     if link == UNEXPANDED:
-        status = tree.state[node, 2]
-        first, second, status = play(
-            rules.game, tree.state[node, 0], tree.state[node, 1], status, int(tree.action[edge])
-        )
+        edge, node = edge_at(tree.edges, edge_place), node_at(tree.nodes, place)
+        first, second, status = play(rules.game, node.first, node.second, node.status, edge.action)
         won_by = winner(status)
         if won_by == ONGOING:
-            path.state[0], path.state[1], path.state[2] = first, second, status
+            leaf.first, leaf.second, leaf.status = first, second, status
         elif won_by == DRAWN:
-            tree.link[edge] = settle(DRAW, -1)
+            edge.link = settle(DRAW, -1)
         else:
-            won = won_by == mover(tree.state[node, 2]) + 1
-            tree.link[edge] = settle(WIN if won else LOSS, -1)
+            edge.link = settle(WIN if won_by == mover(node.status) + 1 else LOSS, -1)
     return depth
 
 
-@njit(cache=True)
-def value_for_first(tree: Tree, node: int, value: np.float32) -> np.float32:
-    """A value in the view of the player to move at `node`, in the view of the first player; and the other way."""
-    return value if mover(tree.state[node, 2]) == 0 else -value
+@njit(cache=True, error_model="numpy", forceinline=True)
+def from_other_view(status: np.uint64, value: np.float32) -> np.float32:
+    """A value in the view of the player to move, in the view of the first player; and the other way."""
+    return value if mover(status) == 0 else -value
 
 
-@njit(cache=True)
-def _set_settled_mean(tree: Tree, edge: int) -> None:
-    result = settled_result(int(tree.link[edge]))
-    tree.mean[edge] = np.float32(-np.inf) if result == LOSS else np.float32(1 - result)
-
-
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", forceinline=True)
 def back_up(
-    tree: Tree, rules: Rules, lane: int, path: Path, depth: int, value: np.float32, settled: bool, pending: bool
+    tree: Tree, rules: Rules, index: int, steps: int, depth: int, value: np.float32, settled: bool, pending: bool
 ) -> None:
     """Add `value`, in the view of the first player, to every edge of the path, the last first.
 
     settled: the last edge has been settled by this descent, so that proofs may follow; what they prove replaces the
     value above. pending: the path was marked by `mark_pending`, which ends here.
     """
-    for step in range(depth - 1, -1, -1):
-        node, edge = int(path.nodes[step]), int(path.edges[step])
-        tree.visits[edge] += 1
-        tree.value_sum[edge] += value_for_first(tree, node, value)
+    for distance in range(depth):
+        step = step_at(steps, depth - 1 - distance)
+        node, edge = node_at(tree.nodes, step.node), edge_at(tree.edges, step.edge)
+        edge.visits += 1
+        edge.value_sum += from_other_view(node.status, value)
         if pending:
-            tree.pending[edge] -= 1
+            edge.pending -= 1
         else:
-            tree.node_visits[node] += 1
-        refresh_bonus(tree, edge)
-        if not rules.proofs or tree.link[edge] >= UNEXPANDED:
-            refresh_mean(tree, edge)
+            node.visits += 1
+        refresh_bonus(edge)
+        if not rules.proofs or edge.link >= UNEXPANDED:
+            refresh_mean(edge)
         elif settled:
-            _set_settled_mean(tree, edge)
-            result = proven_result(tree, node)
+            result = _prove(tree, index, steps, depth - 1 - distance)
             settled = result != UNKNOWN
             if settled:
-                value = value_for_first(tree, node, np.float32(1 - result))
-                if step == 0:
-                    tree.root_result[lane] = result
-                else:
-                    above, chooser = int(path.edges[step - 1]), int(path.nodes[step - 1])
-                    same = mover(tree.state[chooser, 2]) == mover(tree.state[node, 2])
-                    tree.link[above] = settle(result if same else LOSS - result, node)
+                value = from_other_view(node.status, np.float32(1 - result))
 
 
-@njit(cache=True)
-def mark_pending(tree: Tree, rules: Rules, path: Path, depth: int) -> None:
+@njit(cache=True, error_model="numpy")
+def _prove(tree: Tree, index: int, steps: int, depth: int) -> int:
+    """After the edge at `depth` of a path was settled: its exact mean, and the result that this proves, if any, of its
+    node: on the edge above, or of the root.
+    """
+    step = step_at(steps, depth)
+    edge, node = edge_at(tree.edges, step.edge), node_at(tree.nodes, step.node)
+    result = settled_result(edge.link)
+    edge.mean = np.float32(-np.inf) if result == LOSS else np.float32(1 - result)
+    result = proven_result(tree, step.node)
+    if result == UNKNOWN:
+        return result
+    if depth == 0:
+        lane_at(tree.lanes, index).result = result
+        return result
+    above = step_at(steps, depth - 1)
+    same_player = mover(node_at(tree.nodes, above.node).status) == mover(node.status)
+    edge_at(tree.edges, above.edge).link = settle(result if same_player else LOSS - result, step.node)
+    return result
+
+
+@njit(cache=True, error_model="numpy")
+def mark_pending(tree: Tree, rules: Rules, steps: int, depth: int) -> None:
     """Virtual loss: until the leaf's evaluation is here, each edge of the path is worse for the one who chose it."""
-    for step in range(depth):
-        edge = int(path.edges[step])
-        tree.pending[edge] += 1
-        tree.node_visits[path.nodes[step]] += 1
-        refresh_bonus(tree, edge)
-        if not rules.proofs or tree.link[edge] >= UNEXPANDED:
-            refresh_mean(tree, edge)
+    for distance in range(depth):
+        step = step_at(steps, distance)
+        edge = edge_at(tree.edges, step.edge)
+        edge.pending += 1
+        node_at(tree.nodes, step.node).visits += 1
+        refresh_bonus(edge)
+        if not rules.proofs or edge.link >= UNEXPANDED:
+            refresh_mean(edge)
 
 
-@njit(cache=True)
-def back_up_settled(tree: Tree, rules: Rules, lane: int, path: Path, depth: int) -> None:
+@njit(cache=True, error_model="numpy", forceinline=True)
+def back_up_settled(tree: Tree, rules: Rules, index: int, steps: int, depth: int) -> None:
     """`back_up` of a descent that ended at a settled edge."""
-    edge, node = int(path.edges[depth - 1]), int(path.nodes[depth - 1])
-    value = np.float32(1 - settled_result(int(tree.link[edge])))
+    step = step_at(steps, depth - 1)
+    edge, node = edge_at(tree.edges, step.edge), node_at(tree.nodes, step.node)
+    value = from_other_view(node.status, np.float32(1 - settled_result(edge.link)))
     # An edge that was settled before has been visited, and all that follows from it is known.
-    fresh = rules.proofs and tree.visits[edge] == 0
-    back_up(tree, rules, lane, path, depth, value_for_first(tree, node, value), fresh, False)
+    back_up(tree, rules, index, steps, depth, value, rules.proofs and edge.visits == 0, False)
 
 
-@njit(cache=True)
-def expand_leaf(tree: Tree, rules: Rules, lane: int, path: Path, depth: int) -> int:
-    """The node of path.state, without logits, linked below the path's last edge; the root where depth is 0.
+@njit(cache=True, error_model="numpy", forceinline=True)
+def expand_leaf(tree: Tree, rules: Rules, index: int, steps: int, depth: int, leaf: Record) -> int:
+    """The node of `leaf`, without logits, linked below the path's last edge; the root where depth is 0.
 
     -1: the lane has no room, so that the leaf is not kept.
     """
+    legal = legal_bits(rules.game, leaf.first, leaf.second, leaf.status)
     if depth == 0:
-        node = int(tree.root[lane])
-        add_edges(tree, rules.game, lane, node, legal_bits(rules.game, path.state[0], path.state[1], path.state[2]))
-        return node
-    node = add_node(tree, lane, path.state[0], path.state[1], path.state[2])
-    if node < 0:
+        place = int(lane_at(tree.lanes, index).root)
+        add_edges(tree, rules.game, index, place, legal)
+        return place
+    place = int(add_node(tree, index, leaf.first, leaf.second, leaf.status))
+    if place < 0:
         return -1
-    if not add_edges(tree, rules.game, lane, node, legal_bits(rules.game, path.state[0], path.state[1], path.state[2])):
-        tree.nodes_used[lane] -= 1
+    if not add_edges(tree, rules.game, index, place, legal):
+        lane_at(tree.lanes, index).nodes_used -= 1
         return -1
-    tree.link[path.edges[depth - 1]] = node
-    return node
+    edge_at(tree.edges, step_at(steps, depth - 1).edge).link = place
+    return place
 
 
-@njit(cache=True)
-def prepare_root(tree: Tree, rules: Rules, lane: int, seed: np.uint64, noise: bool) -> None:
+@njit(cache=True, error_model="numpy")
+def prepare_root(tree: Tree, rules: Rules, index: int) -> None:
     """Noise on the root's priors (PUCT) or its Gumbel draws, and the visits that it begins with."""
-    root = int(tree.root[lane])
-    first, count = tree.first_edge[root], tree.edge_count[root]
+    lane = lane_at(tree.lanes, index)
+    root = node_at(tree.nodes, lane.root)
+    first, count = root.first_edge, root.edge_count
+    moves = index * tree.num_actions
     for place in range(count):
-        tree.base_visits[lane, place] = tree.visits[first + place]
-    draws = tree.gumbel[lane, :count]
+        move = root_move_at(tree.root_moves, moves + place)
+        move.base_visits = edge_at(tree.edges, first + place).visits
+        move.gumbel = 0.0
     if rules.gumbel:
-        if noise:
-            fill_gumbel(seed, draws)
-        else:
-            draws[:] = 0.0
+        if lane.noise:
+            draws = gumbel_draws(lane.seed, count)
+            for place in range(count):
+                root_move_at(tree.root_moves, moves + place).gumbel = draws[place]
         return
-    fill_priors(tree, root)
-    if noise:
-        fill_dirichlet(seed, rules.dirichlet_alpha, draws)
+    fill_priors(tree, lane.root)
+    if lane.noise:
+        draws = dirichlet_draws(lane.seed, rules.dirichlet_alpha, count)
         for place in range(count):
-            edge = first + place
-            mixed = (1.0 - rules.root_noise) * np.float64(tree.prior[edge]) + rules.root_noise * draws[place]
-            tree.prior[edge] = np.float32(mixed)
-            refresh_bonus(tree, edge)
+            edge = edge_at(tree.edges, first + place)
+            mixed = (1.0 - rules.root_noise) * np.float64(edge.prior) + rules.root_noise * draws[place]
+            edge.prior = np.float32(mixed)
+            refresh_bonus(edge)

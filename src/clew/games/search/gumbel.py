@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from clew.games.search.layout import Record, edge_at, lane_at, node_at, root_move_at, score_at
 from clew.games.search.tree import LOSS, UNEXPANDED, Tree, settled_result
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def considered_visits(considered: int, simulations: int, done: int) -> int:
     """Visits, within this run, of the move that simulation number `done` (from 0) goes to.
 
@@ -38,112 +38,98 @@ def considered_visits(considered: int, simulations: int, done: int) -> int:
         left = max(2, left // 2)
 
 
-@njit(cache=True)
-def exact_mean(tree: Tree, edge: int, proofs: bool) -> float:
+@njit(cache=True, error_model="numpy", forceinline=True)
+def exact_mean(edge: Record, proofs: bool) -> float:
     """Mean of a visited edge; the value of the result where it is proven."""
-    link = tree.link[edge]
-    if proofs and link < UNEXPANDED:
-        return 1.0 - settled_result(link)
-    return np.float64(tree.mean[edge])
+    if proofs and edge.link < UNEXPANDED:
+        return 1.0 - settled_result(edge.link)
+    return np.float64(edge.mean)
 
 
-@njit(cache=True)
-def mixed_value(tree: Tree, node: int, proofs: bool) -> float:
-    """The paper's v_mix (appendix D): the node's own value and the prior-weighted mean of its visited moves."""
-    first = tree.first_edge[node]
-    total = 0
-    prior_sum, weighted = 0.0, 0.0
-    for edge in range(first, first + tree.edge_count[node]):
-        count = tree.visits[edge] + tree.pending[edge]
-        if count > 0:
-            total += count
-            prior_sum += np.float64(tree.prior[edge])
-            weighted += np.float64(tree.prior[edge]) * exact_mean(tree, edge, proofs)
-    own = np.float64(tree.node_value[node])
-    # A prior so small that it is 0 in single precision weighs nothing.
-    return (own + total * (weighted / prior_sum)) / (1 + total) if prior_sum > 0.0 else own
-
-
-@njit(cache=True)
-def fill_scores(
-    tree: Tree, node: int, c_visit: float, c_scale: float, proofs: bool, out: npt.NDArray[np.float64]
-) -> None:
-    """logit + sigma(completed q) of each edge into out[place]."""
-    first, count = tree.first_edge[node], tree.edge_count[node]
-    most = 0
-    for edge in range(first, first + count):
-        most = max(most, tree.visits[edge] + tree.pending[edge])
-    scale = (c_visit + most) * c_scale
-    mixed = mixed_value(tree, node, proofs)
-    for place in range(count):
-        edge = first + place
-        visited = tree.visits[edge] + tree.pending[edge] > 0
-        value = exact_mean(tree, edge, proofs) if visited else mixed
-        out[place] = np.float64(tree.logit[edge]) + scale * (0.5 * (value + 1.0))
-
-
-@njit(cache=True)
-def is_lost(tree: Tree, edge: int, proofs: bool) -> bool:
+@njit(cache=True, error_model="numpy", forceinline=True)
+def is_lost(edge: Record, proofs: bool) -> bool:
     """Whether an edge is proven lost for the one who chooses."""
-    link = tree.link[edge]
-    return proofs and link < UNEXPANDED and settled_result(link) == LOSS
+    return proofs and edge.link < UNEXPANDED and settled_result(edge.link) == LOSS
 
 
-@njit(cache=True)
-def select_inner(
-    tree: Tree, node: int, c_visit: float, c_scale: float, proofs: bool, scratch: npt.NDArray[np.float64]
-) -> int:
-    """The edge whose share of visits is furthest below the improved policy; lowest action first; never a lost one."""
-    first, count = tree.first_edge[node], tree.edge_count[node]
-    fill_scores(tree, node, c_visit, c_scale, proofs, scratch)
-    highest = -np.inf
+@njit(cache=True, error_model="numpy")
+def fill_scores(tree: Tree, node_place: int, c_visit: float, c_scale: float, proofs: bool, scores: int) -> None:
+    """logit + sigma(completed q) of each edge into the score records at address `scores`.
+
+    Moves not yet visited have the paper's v_mix (appendix D) as their q: the node's own value and the prior-weighted
+    mean of the visited moves.
+    """
+    node = node_at(tree.nodes, node_place)
+    first, count = node.first_edge, node.edge_count
+    total, most = 0, 0
+    prior_sum, weighted = 0.0, 0.0
+    for place in range(first, first + count):
+        edge = edge_at(tree.edges, place)
+        visits = edge.visits + edge.pending
+        if visits > 0:
+            total += visits
+            most = max(most, visits)
+            prior_sum += np.float64(edge.prior)
+            weighted += np.float64(edge.prior) * exact_mean(edge, proofs)
+    mixed = np.float64(node.value)
+    # A prior so small that it is 0 in single precision weighs nothing.
+    if prior_sum > 0.0:
+        mixed = (mixed + total * (weighted / prior_sum)) / (1 + total)
+    scale = (c_visit + most) * c_scale
     for place in range(count):
-        if is_lost(tree, first + place, proofs):
-            scratch[place] = -np.inf
-        highest = max(highest, scratch[place])
+        edge = edge_at(tree.edges, first + place)
+        value = exact_mean(edge, proofs) if edge.visits + edge.pending > 0 else mixed
+        score_at(scores, place).value = np.float64(edge.logit) + scale * (0.5 * (value + 1.0))
+
+
+@njit(cache=True, error_model="numpy")
+def select_inner(tree: Tree, node_place: int, c_visit: float, c_scale: float, proofs: bool, scores: int) -> int:
+    """The edge whose share of visits is furthest below the improved policy; lowest action first; never a lost one."""
+    node = node_at(tree.nodes, node_place)
+    first, count = node.first_edge, node.edge_count
+    fill_scores(tree, node_place, c_visit, c_scale, proofs, scores)
+    highest = -np.inf
     total_visits = 0
+    for place in range(count):
+        edge = edge_at(tree.edges, first + place)
+        total_visits += edge.visits + edge.pending
+        if is_lost(edge, proofs):
+            score_at(scores, place).value = -np.inf
+        highest = max(highest, score_at(scores, place).value)
     total = 0.0
     for place in range(count):
-        total_visits += tree.visits[first + place] + tree.pending[first + place]
-        scratch[place] = math.exp(scratch[place] - highest)
-        total += scratch[place]
+        score = score_at(scores, place)
+        score.value = math.exp(score.value - highest)
+        total += score.value
     best, furthest = first, -np.inf
     for place in range(count):
-        edge = first + place
-        if is_lost(tree, edge, proofs):
-            continue
-        behind = scratch[place] / total - (tree.visits[edge] + tree.pending[edge]) / (1 + total_visits)
-        if behind > furthest:
-            best, furthest = edge, behind
-    return best
+        edge = edge_at(tree.edges, first + place)
+        behind = score_at(scores, place).value / total - (edge.visits + edge.pending) / (1 + total_visits)
+        if behind > furthest and not is_lost(edge, proofs):
+            best, furthest = first + place, behind
+    return int(best)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def select_at_root(
-    tree: Tree,
-    lane: int,
-    considered: int,
-    simulations: int,
-    done: int,
-    c_visit: float,
-    c_scale: float,
-    proofs: bool,
-    scratch: npt.NDArray[np.float64],
+    tree: Tree, index: int, considered: int, c_visit: float, c_scale: float, proofs: bool, scores: int
 ) -> int:
     """The edge that sequential halving visits next: of those whose visits are nearest to what it asks for (equal, as
     long as none was proven lost) the one of the highest gumbel + logit + sigma(q).
     """
-    root = tree.root[lane]
-    first, count = tree.first_edge[root], tree.edge_count[root]
-    wanted = considered_visits(min(considered, count), simulations, done)
-    fill_scores(tree, root, c_visit, c_scale, proofs, scratch)
+    lane = lane_at(tree.lanes, index)
+    root = node_at(tree.nodes, lane.root)
+    first, count = root.first_edge, root.edge_count
+    wanted = considered_visits(min(considered, count), lane.asked, lane.done)
+    fill_scores(tree, lane.root, c_visit, c_scale, proofs, scores)
     best, nearest, highest = first, 1 << 30, -np.inf
     for place in range(count):
-        edge = first + place
-        if is_lost(tree, edge, proofs):
+        edge = edge_at(tree.edges, first + place)
+        if is_lost(edge, proofs):
             continue
-        distance = abs(tree.visits[edge] + tree.pending[edge] - tree.base_visits[lane, place] - wanted)
-        score = tree.gumbel[lane, place] + scratch[place]
+        move = root_move_at(tree.root_moves, index * tree.num_actions + place)
+        distance = abs(edge.visits + edge.pending - move.base_visits - wanted)
+        score = move.gumbel + score_at(scores, place).value
         if distance < nearest or (distance == nearest and score > highest):
-            best, nearest, highest = edge, distance, score
-    return best
+            best, nearest, highest = first + place, distance, score
+    return int(best)

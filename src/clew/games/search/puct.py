@@ -5,22 +5,25 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from clew.games.search.layout import edge_at, node_at
 from clew.games.search.tree import Tree
 
 
-@njit(cache=True)
-def select_puct(tree: Tree, node: int, c_puct: np.float32) -> int:
+@njit(cache=True, error_model="numpy", forceinline=True)
+def select_puct(tree: Tree, node_place: int, c_puct: np.float32) -> int:
     """The edge to follow; of equal scores the one of the lowest action. In single precision, in this order:
 
-    mean + (c_puct * sqrt(node_visits)) * (prior / (1 + visits)). An edge that is proven lost has mean -inf.
+    mean + (c_puct * sqrt(node visits)) * (prior / (1 + visits)). An edge that is proven lost has mean -inf.
     """
-    first = tree.first_edge[node]
-    weight = c_puct * np.sqrt(np.float32(tree.node_visits[node]))
+    node = node_at(tree.nodes, node_place)
+    weight = c_puct * np.sqrt(np.float32(node.visits))
+    first, end = node.first_edge, node.first_edge + node.edge_count
     best = first
     highest = np.float32(-np.inf)
-    for edge in range(first, first + tree.edge_count[node]):
-        score = tree.mean[edge] + weight * tree.bonus[edge]
+    for place in range(first, end):
+        edge = edge_at(tree.edges, place)
+        score = edge.mean + weight * edge.bonus
         if score > highest:
             highest = score
-            best = edge
-    return best
+            best = place
+    return int(best)

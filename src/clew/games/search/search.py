@@ -12,9 +12,10 @@ import numpy.typing as npt
 from clew.core.errors import ClewError, UsageError
 from clew.games.rules import OTHELLO, Game, States
 from clew.games.search.descent import Rules
-from clew.games.search.kernels import Run, Wave, back_up_wave, begin_run, search_uniform, select_wave
+from clew.games.search.kernels import Wave, back_up_wave, begin_run, search_uniform, select_wave
+from clew.games.search.layout import EDGE, LANE, LEAF, NODE, ROOT_MOVE, SCORE, STEP
 from clew.games.search.results import fill_results, line_from
-from clew.games.search.tree import allocate, begin_lanes, keep_subtrees
+from clew.games.search.tree import Tree, begin_lanes, keep_subtrees
 
 Evaluate = Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 """observations float32[batch, obs_size] -> policy logits float32[batch, num_actions], not masked, and values
@@ -107,26 +108,36 @@ class Search:
         self.game, self.games, self.settings = game, games, settings
         self.max_simulations = settings.simulations if max_simulations is None else max_simulations
         nodes_per_lane = _TREES_KEPT * self.max_simulations + 1
+        # An othello position has 33 moves at most in known games and about 8 on average; where a lane runs out of
+        # edges, leaves are evaluated and counted but not kept.
+        edges_per_lane = nodes_per_lane * min(game.num_actions, 32)
         # Links tell a node or three results of it in 32 bits.
-        if 3 * games * nodes_per_lane * min(game.num_actions, 32) >= 2**31:
+        if 3 * games * edges_per_lane >= 2**31:
             raise UsageError(
                 f"{games} games of {self.max_simulations} simulations are more than one search holds: "
                 "search fewer games at a time."
             )
-        self._tree = allocate(game, games, nodes_per_lane)
-        rows = games * settings.leaves_per_wave
         # Othello: a pass between any two stones.
-        longest = 2 * game.cells + 2 if game.code == OTHELLO else game.cells + 1
-        self._wave = Wave(
-            lane=np.zeros(rows + 1, np.int32),
-            depth=np.zeros(rows + 1, np.int32),
-            nodes=np.zeros((rows + 1, longest), np.int32),
-            edges=np.zeros((rows + 1, longest), np.int32),
-            states=np.zeros((rows + 1, 3), np.uint64),
-            observations=np.zeros((rows, game.obs_size), np.float32),
+        self._longest = 2 * game.cells + 2 if game.code == OTHELLO else game.cells + 1
+        rows = games * settings.leaves_per_wave
+        self._lanes = np.zeros(games, LANE)
+        self._observations = np.zeros((rows, game.obs_size), np.float32)
+        self._leaves = np.zeros(rows + 1, LEAF)
+        # Pages that are never written cost no memory: rooms can be large.
+        self._kept = [
+            np.zeros(games * nodes_per_lane, NODE),
+            np.zeros(games * edges_per_lane, EDGE),
+            np.zeros(games * game.num_actions, ROOT_MOVE),
+            np.zeros((rows + 1) * self._longest, STEP),
+            np.zeros(game.num_actions, SCORE),
+        ]
+        nodes, edges, root_moves, steps, scores = (array.ctypes.data for array in self._kept)
+        self._tree = Tree(
+            nodes, edges, self._lanes.ctypes.data, root_moves, nodes_per_lane, edges_per_lane, game.num_actions
         )
-        self._longest = longest
+        self._wave = Wave(self._leaves.ctypes.data, steps, self._longest, scores)
         self._actions = np.full(games, -1, np.int64)
+        self.reset()
 
     def run(
         self,
@@ -146,22 +157,26 @@ class Search:
 
         Raises `UsageError` for arrays of wrong shape, `ClewError` for an evaluator that gives NaN or infinity.
         """
-        run = self._checked(states, seeds, simulations, noise)
-        rules = self._rules(batched=self.settings.leaves_per_wave > 1)
-        begin_lanes(self._tree, np.ascontiguousarray(states, np.uint64), run.asked)
+        asked = self._checked(states, seeds, simulations)
+        rules = self._rules(batched=self.settings.leaves_per_wave > 1 and not isinstance(evaluate, UniformEvaluator))
+        begin_lanes(
+            self._tree,
+            np.ascontiguousarray(states, np.uint64),
+            asked,
+            np.ascontiguousarray(seeds, np.uint64),
+            np.ascontiguousarray(np.broadcast_to(np.asarray(noise, np.bool_), (self.games,))),
+        )
         try:
+            begin_run(self._tree, rules, self.games)
             if isinstance(evaluate, UniformEvaluator):
-                rules = rules._replace(batched=False)
-                begin_run(self._tree, rules, run)
-                search_uniform(self._tree, rules, run, self._wave, self.game.num_actions)
+                search_uniform(self._tree, rules, self._wave, self.games)
             else:
-                begin_run(self._tree, rules, run)
-                self._search_in_waves(run, rules, evaluate)
+                self._search_in_waves(rules, evaluate)
         except BaseException:
             # Trees with leaves that wait for ever are of no use.
             self.reset()
             raise
-        return self._result(run, rules)
+        return self._result(rules)
 
     def advance(self, actions: npt.NDArray[np.int64]) -> None:
         """Keep, in each lane, the tree below the action played, int64[games]; -1: forget the lane's tree."""
@@ -171,7 +186,7 @@ class Search:
 
     def reset(self) -> None:
         """Forget all trees."""
-        self._tree.root.fill(-1)
+        self._lanes["root"] = -1
 
     def principal_variation(self, lane: int) -> list[int]:
         """The actions that the lane's last search expects, its own choice first; empty without a tree."""
@@ -179,43 +194,36 @@ class Search:
         length = line_from(self._tree, self._rules(batched=False), lane, int(self._actions[lane]), line)
         return [int(action) for action in line[:length]]
 
-    def _search_in_waves(self, run: Run, rules: Rules, evaluate: Evaluate) -> None:
-        wave, game = self._wave, self.game
+    def _search_in_waves(self, rules: Rules, evaluate: Evaluate) -> None:
+        game, leaves = self.game, self.settings.leaves_per_wave
         while True:
-            rows = select_wave(
-                self._tree, rules, run, wave, self.settings.leaves_per_wave, game.cells, game.num_actions
-            )
+            rows = select_wave(self._tree, rules, self._wave, self.games, leaves, game.cells, self._observations)
             if rows == 0:
                 return
-            logits, values = evaluate(wave.observations[:rows])
+            logits, values = evaluate(self._observations[:rows])
             if np.shape(logits) != (rows, game.num_actions) or np.shape(values) != (rows,):
                 raise ClewError(
                     f"The evaluator gave logits {np.shape(logits)} and values {np.shape(values)} for {rows} positions "
-                    f"of {game.display_name}, where ({rows}, {game.num_actions}) and ({rows},) are due. Is it a model of "
-                    "another game?"
+                    f"of {game.display_name}, where ({rows}, {game.num_actions}) and ({rows},) are due. "
+                    "Is it a model of another game?"
                 )
-            bad = back_up_wave(
+            broken = back_up_wave(
                 self._tree,
                 rules,
-                run,
-                wave,
+                self._wave,
                 rows,
                 np.ascontiguousarray(logits, np.float32),
                 np.ascontiguousarray(values, np.float32),
             )
-            if bad >= 0:
+            if broken >= 0:
                 raise ClewError(
                     f"The evaluator gave a number that is not finite for a position of {game.display_name} in lane "
-                    f"{int(wave.lane[bad])}. The model is broken: use another one."
+                    f"{broken}. The model is broken: use another one."
                 )
 
     def _checked(
-        self,
-        states: States,
-        seeds: npt.NDArray[np.uint64],
-        simulations: npt.NDArray[np.int32] | None,
-        noise: bool | npt.NDArray[np.bool_],
-    ) -> Run:
+        self, states: States, seeds: npt.NDArray[np.uint64], simulations: npt.NDArray[np.int32] | None
+    ) -> npt.NDArray[np.int32]:
         games = self.games
         if np.shape(states) != (games, 3):
             raise UsageError(f"This search takes states of shape ({games}, 3), and was given {np.shape(states)}.")
@@ -227,12 +235,7 @@ class Search:
                 f"This search takes simulations for each of {games} games, up to {self.max_simulations} each; "
                 "give max_simulations when it is made for more."
             )
-        return Run(
-            asked=asked.astype(np.int32),
-            done=np.zeros(games, np.int32),
-            seeds=np.ascontiguousarray(seeds, np.uint64),
-            noise=np.ascontiguousarray(np.broadcast_to(np.asarray(noise, np.bool_), (games,))),
-        )
+        return asked.astype(np.int32)
 
     def _rules(self, *, batched: bool) -> Rules:
         settings = self.settings
@@ -249,7 +252,7 @@ class Search:
             root_noise=float(settings.root_noise),
         )
 
-    def _result(self, run: Run, rules: Rules) -> SearchResult:
+    def _result(self, rules: Rules) -> SearchResult:
         shape = (self.games, self.game.num_actions)
         result = SearchResult(
             visits=np.zeros(shape, np.int32),
@@ -257,8 +260,18 @@ class Search:
             value=np.zeros(self.games, np.float32),
             action_values=np.full(shape, np.nan, np.float32),
             action=np.full(self.games, -1, np.int64),
-            simulations=np.where(run.asked >= 0, run.done, 0).astype(np.int32),
+            simulations=np.zeros(self.games, np.int32),
         )
-        fill_results(self._tree, rules, result.visits, result.policy, result.value, result.action_values, result.action)
+        fill_results(
+            self._tree,
+            rules,
+            self._wave.scores,
+            result.visits,
+            result.policy,
+            result.value,
+            result.action_values,
+            result.action,
+            result.simulations,
+        )
         self._actions = result.action
         return result
