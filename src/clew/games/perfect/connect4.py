@@ -33,6 +33,8 @@ _MIRRORED_BEFORE = 14
 """Boards of fewer stones share an entry with their mirror image; later few are met twice."""
 _STORED_BEFORE = 36
 """Boards of more stones are searched again sooner than looked up."""
+_LOOKED_AHEAD_BEFORE = 26
+"""Boards of fewer stones look whether a reply that is known settles them, before any is searched."""
 _LARGEST = 21
 """Scores lie within plus and minus this."""
 
@@ -170,6 +172,18 @@ def _search(
         )
         count += 1
 
+    if stones < _LOOKED_AHEAD_BEFORE:
+        for place in range(count):
+            column = int(np.int64((order >> np.uint64(8 * place)) & np.uint64(7)))
+            move = moves & (_COLUMN << np.uint64(7 * column))
+            after = _key(other, occupied | move, stones + 1)
+            slot_after = _slot(after, shift)
+            for entry in (table[slot_after], table[slot_after + 1]):
+                if entry >> np.uint64(12) == after:
+                    score = _LARGEST - int(np.int64(entry & np.uint64(63)))
+                    if score > alpha:
+                        return score
+
     for place in range(count):
         column = int(np.int64((order >> np.uint64(8 * place)) & np.uint64(7)))
         move = moves & (_COLUMN << np.uint64(7 * column))
@@ -297,3 +311,39 @@ class ConnectFourSolver:
         for state, row in zip(states, out, strict=True):
             _score_moves(self._table, self._replies, self._counter, self._shift, state, largest, row)
         return out
+
+
+@njit(cache=True)
+def _fill_keys(states: States, out: npt.NDArray[np.uint64]) -> None:
+    for index in range(len(states)):
+        key = states[index, 0] + (states[index, 0] | states[index, 1]) + BOTTOM
+        out[index] = min(key, _mirrored(key))
+
+
+@njit(cache=True)
+def _fill_careful(states: States, out: npt.NDArray[np.bool_]) -> None:
+    for index in range(len(states)):
+        occupied = states[index, 0] | states[index, 1]
+        own = states[index, mover(states[index, 2])]
+        playable = (occupied + BOTTOM) & ALL_CELLS
+        careful = playable & _completing(own, occupied)
+        if careful == _NONE:
+            careful = _safe_moves(_completing(own ^ occupied, occupied), occupied)
+        if careful == _NONE:
+            careful = playable
+        for column in range(COLUMNS):
+            out[index, column] = careful & (_COLUMN << np.uint64(7 * column)) != _NONE
+
+
+def board_keys(states: States) -> npt.NDArray[np.uint64]:
+    """uint64[count]: equal for a board and its mirror image, different for any others of as many stones."""
+    keys = np.empty(len(states), np.uint64)
+    _fill_keys(states, keys)
+    return keys
+
+
+def careful_moves(states: States) -> npt.NDArray[np.bool_]:
+    """bool[count, 7]: moves that win at once; without one, those that do not lose to the next; else every move."""
+    careful = np.empty((len(states), COLUMNS), np.bool_)
+    _fill_careful(states, careful)
+    return careful
