@@ -248,6 +248,24 @@ class PostgresReplay:
         keys = [[int(values[0]), values[1]] for values in found]
         return rows, {"server": self._server, "trail": follow_trail(trail, rows, keys)}
 
+    def episode(self, env_id: str, episode_id: str | None = None) -> list[Transition]:
+        """See `Replay`."""
+
+        def work(connection: Connection) -> list[Any]:
+            if not self._has_rows(connection):
+                return []
+            newest = (
+                "SELECT episode_id FROM transitions WHERE env_id = %s ORDER BY commit_xid DESC, commit_seq DESC LIMIT 1"
+            )
+            chosen = [episode_id] if episode_id is not None else connection.execute(newest, [env_id]).fetchone()
+            return connection.execute(
+                f"SELECT {_SELECT} FROM transitions WHERE env_id = %s AND episode_id = %s ORDER BY step_number",
+                [env_id, *(chosen or [None])],
+                binary=True,
+            ).fetchall()
+
+        return [from_row(values) for values in self._link.run("read", work)]
+
     def delete_older(self, env_id: str, keep: int) -> int:
         """See `Replay`."""
         if keep <= 0:

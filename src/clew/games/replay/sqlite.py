@@ -182,6 +182,21 @@ class SqliteReplay:
         # Rows of other games up to here need not be looked at again.
         return rows, {"head": list(newest), "trail": kept}
 
+    def episode(self, env_id: str, episode_id: str | None = None) -> list[Transition]:
+        """See `Replay`."""
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            if not self._file.has_rows(connection):
+                return []
+            newest = "SELECT episode_id FROM transitions WHERE env_id = ? ORDER BY rowid DESC LIMIT 1"
+            chosen = [episode_id] if episode_id is not None else connection.execute(newest, [env_id]).fetchone()
+            return connection.execute(
+                f"SELECT {_SELECT} FROM transitions WHERE env_id = ? AND episode_id = ? ORDER BY step_number",
+                [env_id, *(chosen or [None])],
+            ).fetchall()
+
+        return [from_row(values) for values in self._file.read(work)]
+
     def delete_older(self, env_id: str, keep: int) -> int:
         """See `Replay`."""
         if keep <= 0:

@@ -71,6 +71,7 @@ class SqliteFile:
         self._reader: tuple[sqlite3.Connection, Identity] | None = None
         self._writer: tuple[sqlite3.Connection, Identity] | None = None
         self._checked = False
+        self._renew = False
 
     def open(self) -> None:
         """Open the file, to write if it may be made, else to read."""
@@ -143,13 +144,12 @@ class SqliteFile:
 
     def writing(self) -> sqlite3.Connection:
         """The connection that writes the file which now has the path; made anew if it may and must be."""
-        identity, identity_before = identity_of(self.path), None
+        identity = identity_of(self.path)
         if self._writer is not None:
             if self._writer[1] == identity:
                 return self._writer[0]
-            identity_before = self._writer[1]
             self._writer[0].close()
-            self._writer = None
+            self._writer, self._renew = None, True
             if identity is None and self._create:
                 _log.warning("%s was deleted while it was in use; it is made anew.", self.path)
         if identity is None:
@@ -171,7 +171,8 @@ class SqliteFile:
             connection.close()
             raise
         self._writer = (connection, identity)
-        if identity_before is not None and identity_before != identity:
+        if self._renew:
+            self._renew = False
             self._made_anew()
         return connection
 

@@ -131,6 +131,10 @@ class Replay(Protocol):
         """
         ...
 
+    def episode(self, env_id: str, episode_id: str | None = None) -> list[Transition]:
+        """The rows of an episode by step; None: the newest. Empty where there is none."""
+        ...
+
     def delete_older(self, env_id: str, keep: int) -> int:
         """Delete episodes that lie wholly before the newest `keep` rows in commit order; return the rows deleted."""
         ...
@@ -236,9 +240,9 @@ def same_rows(written: Sequence[Sequence[Any]], wanted: Sequence[Sequence[Any]])
     """Whether the stored rows, values of `COLUMNS` each, are those that were to be written, whatever their order."""
 
     def simple(value: Any) -> Any:
-        # Tables made by others may hold float32, and booleans.
+        # Tables made by others may hold float32, and booleans; SQLite knows no negative zero.
         if isinstance(value, float):
-            return float(np.float32(value))
+            return float(np.float32(value)) + 0.0
         return int(value) if isinstance(value, bool) else value
 
     def comparable(rows: Sequence[Sequence[Any]]) -> list[str]:
