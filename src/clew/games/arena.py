@@ -19,7 +19,7 @@ EVAL_WIN_THRESHOLD = 0.55
 
 _Z = 1.959963984540054
 """97.5% quantile of the normal distribution."""
-_OPENING_ATTEMPTS = 1000
+_OPENING_ATTEMPTS = 200
 
 
 @dataclass(frozen=True)
