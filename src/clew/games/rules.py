@@ -93,7 +93,7 @@ def play(
             turned = othello.flips(own, other, action)
             own |= turned | (_ONE << np.uint64(action))
             other &= ~turned
-        if passed == 2 or own | other == ~_NONE or own == _NONE or other == _NONE:
+        if passed == 2 or (othello.legal_cells(other, own) == _NONE and othello.legal_cells(own, other) == _NONE):
             mine, theirs = othello.count(own), othello.count(other)
             won_by = DRAW if mine == theirs else (player + 1 if mine > theirs else 2 - player)
     next_player = player if won_by != ONGOING else 1 - player
