@@ -117,6 +117,7 @@ class _Loop:
     def run(self) -> int:
         options, recipe = self._options, self._recipe
         self._read_state()
+        self._make_database()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
         actors = options.actors or max(1, cores - 1)
         _say(
@@ -127,10 +128,13 @@ class _Loop:
         began = time.monotonic()
         limit = options.minutes * 60 - self._seconds_before if options.minutes else None
         with Supervisor() as supervisor:
-            for number in range(actors):
-                supervisor.start(Child(f"actor {number}", self._actor_command(number), restarts=5))
             learner = supervisor.start(Child("learner", self._learner_command(), restarts=0))
             try:
+                # Actors would fill the window with random games in the seconds before the first model is there.
+                while learner.running and not self._model.is_file():
+                    time.sleep(0.1)
+                for number in range(actors if learner.running else 0):
+                    supervisor.start(Child(f"actor {number}", self._actor_command(number), restarts=5))
                 while learner.running:
                     time.sleep(0.2)
                     supervisor.look_after()
@@ -158,10 +162,23 @@ class _Loop:
             )
         return self._evaluate(time.monotonic() - began)
 
+    @property
+    def _model(self) -> Path:
+        return Path(self._recipe.outputs.model_dir) / "latest.onnx"
+
+    def _make_database(self) -> None:
+        """Make the database and describe the game in it, so that the learner need not wait for an actor."""
+        from clew.games.replay import open_replay
+        from clew.games.rules import find_game
+
+        game = find_game(self._recipe.data.env_id)
+        with open_replay(self._recipe.data.db, create=True) as replay:
+            replay.upsert_metadata(game)
+
     def _actor_command(self, number: int) -> list[str]:
         recipe = self._recipe
         command = ["actor", "--env-id", recipe.data.env_id, "--db", recipe.data.db, "--seed", str(recipe.seed)]
-        command += ["--model", str(Path(recipe.outputs.model_dir) / "latest.onnx"), "--log-every", "60"]
+        command += ["--model", str(self._model), "--log-every", "60"]
         command += ["--name", f"loop-{number}-{os.getpid()}"]
         for name, value in recipe.actor.model_dump().items():
             command += [f"--{name.replace('_', '-')}", str(value)]
@@ -195,7 +212,7 @@ class _Loop:
         """Play the last model against random play, and against the truth where it is known."""
         from clew.cli import evaluate_games
 
-        model = Path(self._recipe.outputs.model_dir) / "latest.onnx"
+        model = self._model
         outcome: dict[str, Any] = {
             "env_id": self._recipe.data.env_id,
             "model": str(model),

@@ -222,9 +222,11 @@ class AlphaZero:
         return 6.0 * weights * self.recipe.training.batch_size * self.planned_steps()
 
     def sample_observations(self, count: int = 64) -> NDArray[np.float32]:
-        """Observations from the window, to compare an export on."""
-        stop = self.feed.training.last
-        ordinals = generator(self.recipe.seed, "export").integers(self._start(stop), stop, count)
+        """Observations to compare an export on: from the window, or random bits while it is empty."""
+        stop, random = self.feed.training.last, generator(self.recipe.seed, "export")
+        if not stop:
+            return random.integers(0, 2, (count, self.info.obs_size)).astype(np.float32)
+        ordinals = random.integers(self._start(stop), stop, count)
         return np.ascontiguousarray(self.feed.training.gather(ordinals).observation)
 
     def _publish(self, files: LearnerFiles, progress: Progress) -> None:

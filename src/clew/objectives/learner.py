@@ -107,6 +107,9 @@ class Learner:
         """Bring the files that other programs read to where the run stands."""
         if self._files:
             self._files.began(progress)
+            if not self._files.latest.is_file():
+                # The net as it begins: actors that search with it make better rows than random play.
+                self._publish(self._files, progress)
 
     def logged(self, row: dict[str, Any], progress: Progress) -> None:
         """Keep statistics, and delete rows that no window reaches any more."""
@@ -124,7 +127,7 @@ class Learner:
 
     def saved(self, progress: Progress, *, regular: bool) -> None:
         """Publish the net of a checkpoint, and the champion where it changed."""
-        if self._files and regular and self._feed.training.last:
+        if self._files and regular:
             self._publish(self._files, progress)
 
     def _take_in(self, step: int) -> bool:

@@ -48,6 +48,11 @@ class LearnerFiles:
         if progress.step and (newest := self._step_file(progress.step)).is_file():
             self._last_checkpoint = str(newest)
 
+    @property
+    def latest(self) -> Path:
+        """The file that actors load."""
+        return self._models / LATEST
+
     def restore_evaluations(self, records: Sequence[dict[str, Any]]) -> None:
         """Take the records of the games that were played so far."""
         self._evaluations = list(records)
@@ -72,7 +77,7 @@ class LearnerFiles:
         path = self._step_file(progress.step)
         publish_policy_value(net, path, observations, self.metadata(progress.step))
         content = path.read_bytes()
-        files.write_bytes(self._models / LATEST, content)
+        files.write_bytes(self.latest, content)
         crowned = champion.file
         if crowned is not None:
             best, wanted = self._models / BEST, crowned.read_bytes()
