@@ -75,6 +75,29 @@ def test_a_late_commit_between_two_looks_of_a_reader_that_is_ahead_is_seen(url):
         assert len(set(ids)) == len(ids)
 
 
+def test_transactions_are_in_the_order_of_numbers_and_not_of_digits(url):
+    """Rows of transactions 9, 10, 99 and 100, in pieces of one row."""
+    episodes = [random_episode(number) for number in range(4)]
+    with open_replay(url, create=True) as replay:
+        for episode, xid in zip(episodes, (9, 10, 99, 100), strict=True):
+            replay.append(episode)
+            with psycopg.connect(url) as connection:
+                connection.execute(
+                    "UPDATE transitions SET commit_xid = %s::text::xid8 WHERE episode_id = %s",
+                    [str(xid), episode[0].episode_id],
+                )
+        seen, position = [], None
+        while True:
+            rows, position = replay.tail("tictactoe", position, 1)
+            if not rows:
+                break
+            seen += [row.id for row in rows]
+        assert seen == [row.id for episode in episodes for row in episode]
+        assert replay.episode("tictactoe")[0].id == episodes[3][0].id
+        replay.delete_older("tictactoe", 1)
+        assert replay.count("tictactoe") == len(episodes[3])
+
+
 def test_a_transaction_that_is_given_up_holds_nothing_back(url):
     with open_replay(url, create=True) as replay, psycopg.connect(url) as given_up:
         insert(given_up, 1)

@@ -107,6 +107,9 @@ SELECT games.env_id FROM games WHERE games.env_id IS NOT NULL AND EXISTS (
 )
 """
 """Games with rows whose transactions are yet to come. It goes by the index, since it is asked with each connection."""
+# With the table's name before it: a bare commit_xid would be the text that is selected under this name.
+_ORDER = "transitions.commit_xid, transitions.commit_seq"
+_BACKWARDS = "transitions.commit_xid DESC, transitions.commit_seq DESC"
 _SAFE = "commit_xid < pg_snapshot_xmin(pg_current_snapshot())"
 _LOCK = 0x636C6577
 """Names the advisory lock under which tables are made: two that do it at once get in each other's way."""
@@ -237,7 +240,7 @@ class PostgresReplay:
             xid, order = trail[0][0] if trail else (0, 0)
             found = connection.execute(
                 f"SELECT commit_xid::text, commit_seq, {_SELECT} FROM transitions WHERE env_id = %s AND "
-                f"(commit_xid, commit_seq) > (%s::text::xid8, %s) AND {_SAFE} ORDER BY commit_xid, commit_seq LIMIT %s",
+                f"(commit_xid, commit_seq) > (%s::text::xid8, %s) AND {_SAFE} ORDER BY {_ORDER} LIMIT %s",
                 [env_id, str(xid), order, limit],
                 binary=True,
             ).fetchall()
@@ -254,9 +257,7 @@ class PostgresReplay:
         def work(connection: Connection) -> list[Any]:
             if not self._has_rows(connection):
                 return []
-            newest = (
-                "SELECT episode_id FROM transitions WHERE env_id = %s ORDER BY commit_xid DESC, commit_seq DESC LIMIT 1"
-            )
+            newest = f"SELECT episode_id FROM transitions WHERE env_id = %s ORDER BY {_BACKWARDS} LIMIT 1"
             chosen = [episode_id] if episode_id is not None else connection.execute(newest, [env_id]).fetchone()
             return connection.execute(
                 f"SELECT {_SELECT} FROM transitions WHERE env_id = %s AND episode_id = %s ORDER BY step_number",
@@ -276,7 +277,7 @@ class PostgresReplay:
                 return []
             oldest_kept = connection.execute(
                 "SELECT commit_xid::text, commit_seq FROM transitions WHERE env_id = %s "
-                "ORDER BY commit_xid DESC, commit_seq DESC LIMIT 1 OFFSET %s",
+                f"ORDER BY {_BACKWARDS} LIMIT 1 OFFSET %s",
                 [env_id, keep - 1],
             ).fetchone()
             if oldest_kept is None:
