@@ -8,7 +8,7 @@ the very batches that it drew before.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,9 @@ class ReplayFeed:
             if len(rows) < _ROWS_AT_ONCE:
                 break
         if (self.training.last, self.held_out.last, broken) == before:
+            # That there was nothing new is noted too, or a resumed run would find at this step what came later.
+            if self.marks and step > last.step:
+                self._append(replace(last, step=step), {"step": step})
             return False
         self._append(Mark(step, self.training.last, self.held_out.last, episodes, broken, position))
         return True
@@ -96,11 +99,11 @@ class ReplayFeed:
     def _is_held_out(self, episode_id: str) -> bool:
         return key(self._seed, "held out", episode_id) % 10_000 < self._data.held_out_fraction * 10_000
 
-    def _append(self, mark: Mark) -> None:
+    def _append(self, mark: Mark, line: dict[str, Any] | None = None) -> None:
         self.marks.append(mark)
         path = self._folder / MARKS
         with files.sentences_for(path, "write"), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(mark)) + "\n")
+            file.write(json.dumps(line or asdict(mark)) + "\n")
 
 
 def _read_marks(path: Path, *, repair: bool) -> list[Mark]:
@@ -114,6 +117,10 @@ def _read_marks(path: Path, *, repair: bool) -> list[Mark]:
         with files.sentences_for(path, "cut"), path.open("rb+") as file:
             file.truncate(len(whole))
     try:
-        return [Mark(**json.loads(line)) for line in whole.splitlines()]
+        marks: list[Mark] = []
+        for line in whole.splitlines():
+            values = json.loads(line)
+            marks.append(replace(marks[-1], **values) if marks else Mark(**values))
+        return marks
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not what the run wrote ({error}). Restore it, or start a new run.") from error
