@@ -102,6 +102,27 @@ def test_every_kind_of_opponent_plays(net, capsys, opponent):
     assert report["games"] == 10
 
 
+@pytest.mark.parametrize(
+    ("env_id", "opponent", "temperature", "plies"),
+    [
+        ("tictactoe", "random", 0, 0),
+        ("tictactoe", "perfect", 0, 0),
+        ("tictactoe", "mcts:8", 0, 2),
+        ("tictactoe", "mcts:8", 1, 0),
+        ("connect4", "mcts:8", 0, 4),
+        ("connect4", "perfect", 1, 8),
+        ("othello", "mcts:8", 0, 4),
+    ],
+)
+def test_games_are_opened_at_random_where_chance_has_no_part_or_perfect_play_takes_long(
+    tmp_path, capsys, env_id, opponent, temperature, plies
+):
+    model = write_random_net(tmp_path / "net.onnx", env_id)
+    arguments = ("--env-id", env_id, "--model", model, "--opponent", opponent, "--temperature", temperature)
+    assert evaluate(*arguments, "--games", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["opening_plies"] == plies
+
+
 def test_search_makes_the_net_stronger(net, capsys):
     scores = []
     for simulations in (0, 100):

@@ -54,8 +54,17 @@ def exists(db: str) -> bool:
     return not is_file(db) or Path(db.removeprefix("sqlite:///")).exists()
 
 
-def default_opening_plies(game: Game) -> int:
-    """Random moves that tell games of players without chance apart, and leave enough of a game to be played."""
+SOLVED_IN_SECONDS = 8
+"""Stones on a Connect Four board from which the perfect player needs seconds at the most; before, minutes."""
+
+
+def default_opening_plies(game: Game, *, perfect: bool = False) -> int:
+    """Random moves that tell games of players without chance apart, and leave enough of a game to be played.
+
+    `perfect`: the perfect player takes part.
+    """
+    if perfect and game.env_id == "connect4":
+        return SOLVED_IN_SECONDS
     return 2 if game.env_id == "tictactoe" else 4
 
 

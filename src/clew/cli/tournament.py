@@ -52,7 +52,8 @@ class TournamentOptions(Options):
     """The models' moves are drawn at this temperature; 0: their best move."""
     opening_plies: int | None = pydantic.Field(default=None, ge=0)
     """Random moves that open each game, the same from both seats of a pair: players without chance would play one game
-    again and again. By default 2 in tictactoe, 4 in other games."""
+    again and again. By default 2 in tictactoe, 4 in other games; 8 in connect4 where the perfect player takes part,
+    which thinks for minutes with fewer stones."""
     anchor: str | None = None
     """The player whose Elo is 0; by default the first model."""
     seed: int = 42
@@ -76,7 +77,9 @@ def main(arguments: list[str]) -> int:
     from clew.games.elo import Pairing, rate
 
     game = game_to_play(options.env_id)
-    opening_plies = default_opening_plies(game) if options.opening_plies is None else options.opening_plies
+    opening_plies = options.opening_plies
+    if opening_plies is None:
+        opening_plies = default_opening_plies(game, perfect=options.include_perfect)
     paths = _paths(options)
     players = _players(options, game, paths)
     names = [player.name for player in players]
