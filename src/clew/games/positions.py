@@ -1,9 +1,10 @@
 """The positions that strength is measured on: what they are made of, and the exact score of every move in them.
 
 tictactoe: every position that can be reached. connect4: positions of playouts made for this purpose, so that no
-training game is among them. They should look like what games contain, good ones and bad ones: each playout has its own
-rate of random moves; its other moves are careful ones (win, or do not lose at once) and, from `EXACT_FROM` stones on,
-moves that keep the value of the position. A playout gives one position, so that positions do not depend on each other.
+training game is among them, of `FIRST_PLY` stones and more: earlier ones are few, stand in any training data, and take
+minutes to solve. They should look like what games contain, good ones and bad ones: each playout has its own rate of
+random moves; its other moves are careful ones (win, or do not lose at once) and, from `EXACT_FROM` stones on, moves
+that keep the value of the position. A playout gives one position, so that positions do not depend on each other.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ from clew.games.perfect.connect4 import board_keys, careful_moves
 from clew.games.rules import ONGOING, Game, States, find_game
 
 PHASES = ("opening", "middle", "end")
-_LAST_PLY_OF_OPENING_AND_MIDDLE = {"tictactoe": (2, 5), "connect4": (11, 25)}
+_LAST_PLY_OF_OPENING_AND_MIDDLE = {"tictactoe": (2, 5), "connect4": (13, 25)}
+FIRST_PLY = 7
+"""Stones of the earliest positions of a connect4 set."""
+FULL_FROM = 10
+"""Stones from which each ply has its full share; of the earlier, which take longest to solve, a third."""
 RANDOM_RATES = (0.0, 0.1, 0.25, 0.5, 1.0)
 """The share of random moves of a playout; each rate is as frequent as the others."""
 EXACT_FROM = 20
 """Stones from which playouts ask the solver: before, it takes longer than a playout is worth."""
 DEFAULT_SIZE = 1000
-_PLAYOUTS_A_ROUND = 1024
+_LEAST_PLAYOUTS_A_ROUND = 64
 _FRUITLESS_ROUNDS = 3
 _FORMAT = 1
 
@@ -114,7 +119,7 @@ def position_set(
     solver: Solver | None = None,
     progress: Progress | None = None,
 ) -> PositionSet:
-    """About `size` positions, as many of each ply, no two alike or mirror images; in tictactoe all there are.
+    """About `size` positions, as many of each ply but the first, no two alike or mirrored; in tictactoe all there are.
 
     The same seed and size give the same set. Raises `UsageError` for a game without a solver.
     """
@@ -140,18 +145,21 @@ def position_set(
 
 def _played_out(game: Game, seed: int, size: int, solver: Solver) -> States:
     """Positions of playouts, sorted by ply, in each ply in the order they were found."""
-    plies = game.cells - 1
-    found: list[list[NDArray[np.uint64]]] = [[] for _ in range(plies)]
+    share = np.zeros(game.cells)
+    share[FIRST_PLY:FULL_FROM], share[FULL_FROM:-1] = 1 / 3, 1
+    quota = np.ceil(share * size / share.sum()).astype(np.int64)
+    found: list[list[NDArray[np.uint64]]] = [[] for _ in quota]
     seen: set[int] = set()
-    quota = np.full(plies, -(-size // plies))
-    fruitless = np.zeros(plies, np.int64)
+    fruitless = np.zeros(len(quota), np.int64)
     for attempt in range(1000):
-        wanted = np.flatnonzero((np.array([len(each) for each in found]) < quota) & (fruitless < _FRUITLESS_ROUNDS))
+        before = np.array([len(each) for each in found])
+        wanted = np.flatnonzero((before < quota) & (fruitless < _FRUITLESS_ROUNDS))
         if len(wanted) == 0:
             break
-        targets = np.resize(wanted, _PLAYOUTS_A_ROUND)
+        # About half of the playouts get to where they should.
+        playouts = 2 * int((quota - before)[wanted].sum())
+        targets = np.resize(wanted, max(_LEAST_PLAYOUTS_A_ROUND, playouts))
         reached = _playouts(game, targets, generator(seed, "positions", game.env_id, attempt), solver)
-        before = [len(each) for each in found]
         for state, key, ply in zip(reached, _keys(game.env_id, reached), _stones(reached), strict=True):
             if len(found[ply]) < quota[ply] and int(key) not in seen:
                 seen.add(int(key))
