@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> int:
             dirichlet_alpha=how.dirichlet_alpha,
             root_noise=how.root_noise,
             considered_actions=how.considered_actions,
+            foresight=how.foresight,
         ),
         max_simulations=how.max_simulations,
         temp_threshold=how.temp_threshold,

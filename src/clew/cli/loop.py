@@ -181,7 +181,11 @@ class _Loop:
         command += ["--model", str(self._model), "--log-every", "60"]
         command += ["--name", f"loop-{number}-{os.getpid()}"]
         for name, value in recipe.actor.model_dump().items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
+            flag = name.replace("_", "-")
+            if isinstance(value, bool):
+                command.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                command += [f"--{flag}", str(value)]
         return command
 
     def _learner_command(self) -> list[str]:

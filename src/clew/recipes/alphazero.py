@@ -116,6 +116,8 @@ class Actor(Section):
     """Noise at the root of puct."""
     root_noise: float = pydantic.Field(default=0.25, ge=0, le=1)
     """Share of the noise at the root of puct."""
+    foresight: bool = True
+    """Whether leaves in which one move wins are settled without asking the net."""
     considered_actions: int = pydantic.Field(default=16, ge=2)
     """Actions that gumbel considers at the root."""
 

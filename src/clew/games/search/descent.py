@@ -37,6 +37,7 @@ class Rules(NamedTuple):
     game: int
     gumbel: bool
     proofs: bool
+    foresight: bool
     batched: bool
     considered: int
     c_puct: np.float32
@@ -76,12 +77,30 @@ def descend(tree: Tree, rules: Rules, index: int, steps: int, leaf: Record, scor
         first, second, status = play(rules.game, node.first, node.second, node.status, edge.action)
         won_by = winner(status)
         if won_by == ONGOING:
-            leaf.first, leaf.second, leaf.status = first, second, status
+            if rules.foresight and wins_at_once(rules.game, first, second, status):
+                edge.link = settle(WIN if mover(status) == mover(node.status) else LOSS, -1)
+            else:
+                leaf.first, leaf.second, leaf.status = first, second, status
         elif won_by == DRAWN:
             edge.link = settle(DRAW, -1)
         else:
             edge.link = settle(WIN if won_by == mover(node.status) + 1 else LOSS, -1)
     return depth
+
+
+@njit(cache=True, error_model="numpy")
+def wins_at_once(game: int, first: np.uint64, second: np.uint64, status: np.uint64) -> bool:
+    """Whether a single move of the player to move in an ongoing position wins."""
+    moves = legal_bits(game, first, second, status)
+    action = 0
+    while moves:
+        if moves & np.uint64(1):
+            after = play(game, first, second, status, action)[2]
+            if winner(after) == mover(status) + 1:
+                return True
+        moves >>= np.uint64(1)
+        action += 1
+    return False
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)

@@ -49,6 +49,8 @@ class SearchSettings:
     """Leaves of one game evaluated together, kept apart by virtual loss."""
     proofs: bool = True
     """Whether results that are certain are propagated to the parents and believed."""
+    foresight: bool = False
+    """Whether a leaf in which the player to move can win by one move is settled without asking the net."""
 
     def __post_init__(self) -> None:
         for name in ("simulations", "considered_actions", "leaves_per_wave"):
@@ -243,6 +245,7 @@ class Search:
             game=self.game.code,
             gumbel=settings.method == "gumbel",
             proofs=settings.proofs,
+            foresight=settings.foresight,
             batched=batched,
             considered=settings.considered_actions,
             c_puct=np.float32(settings.c_puct),
