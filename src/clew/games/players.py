@@ -45,7 +45,7 @@ class Player(Protocol):
 def keys_for(seed: int, purpose: str, games: npt.NDArray[np.int64], ply: int) -> Keys:
     """One key for each of `games` (their numbers) at a ply, uint64[count]: the same in whatever batch it stands."""
     base = np.uint64(key(seed, purpose, ply) & 0xFFFF_FFFF_FFFF_FFFF)
-    return _mixed(base + _mixed(games.astype(np.uint64)))
+    return _mixed(base + games.astype(np.uint64))
 
 
 def uniforms(keys: Keys) -> npt.NDArray[np.float64]:

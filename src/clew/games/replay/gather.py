@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-_POLICY = 32
+_POLICY = 24
 
 
 @njit(cache=True)
@@ -29,7 +29,7 @@ def gather(
     slots: int,
     first: int,
     last: int,
-    small: bool,
+    bits: bool,
     observation: Any,
     policy: Any,
     outcome: Any,
@@ -40,36 +40,42 @@ def gather(
 ) -> int:
     """Copy the records of `ordinals` into the other arrays; return the first index that is not held, or -1.
 
-    `data`: the mapped file, uint8; records of `size` bytes begin at `begin`, `slots` of them, observations in bytes
-    where `small`, else in float32.
+    `data`: the mapped file, uint8; records of `size` bytes begin at `begin`, `slots` of them, observations in bits
+    where `bits`, else in float32.
     """
     for index in range(len(ordinals)):
         if ordinals[index] < first or ordinals[index] >= last:
             return index
     if _touch(data, begin, size, slots, ordinals) < 0:
         return 0
-    words = data.view(np.int64)
     marks = data.view(np.uint64)
+    numbers = data.view(np.uint32)
     floats = data.view(np.float32)
     wholes = data.view(np.int32)
     obs_size, num_actions = observation.shape[1], policy.shape[1]
+    whole_bytes = obs_size // 8
     for index in range(len(ordinals)):
         base = begin + (ordinals[index] % slots) * size
-        if words[base // 8] != ordinals[index]:
+        word = base // 4
+        if numbers[word + 2] != np.uint32(ordinals[index]):
             return index
-        episode[index] = marks[base // 8 + 1]
-        outcome[index] = floats[base // 4 + 4]
-        root_value[index] = floats[base // 4 + 5]
-        ply[index] = wholes[base // 4 + 6]
-        at = (base + _POLICY) // 4
+        episode[index] = marks[base // 8]
+        outcome[index] = floats[word + 3]
+        root_value[index] = floats[word + 4]
+        ply[index] = wholes[word + 5]
         for action in range(num_actions):
-            policy[index, action] = floats[at + action]
-        if small:
+            policy[index, action] = floats[word + _POLICY // 4 + action]
+        if bits:
             at = base + _POLICY + 4 * num_actions
-            for cell in range(obs_size):
-                observation[index, cell] = data[at + cell]
+            for place in range(whole_bytes):
+                byte = np.uint32(data[at + place])
+                for bit in range(8):
+                    observation[index, 8 * place + bit] = np.float32((byte >> np.uint32(bit)) & np.uint32(1))
+            for cell in range(8 * whole_bytes, obs_size):
+                observation[index, cell] = np.float32(
+                    (np.uint32(data[at + whole_bytes]) >> np.uint32(cell & 7)) & np.uint32(1)
+                )
         else:
-            at += num_actions
             for cell in range(obs_size):
-                observation[index, cell] = floats[at + cell]
+                observation[index, cell] = floats[word + _POLICY // 4 + num_actions + cell]
     return -1

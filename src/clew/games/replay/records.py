@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,44 +16,41 @@ if TYPE_CHECKING:
     from clew.games.replay.window import Batch
 
 CACHE_LINE = 64
-HEAD = 32
-"""Bytes before the policy: ordinal i64, episode u64, outcome f32, root value f32, ply i32, and 4 that are zero."""
+HEAD = 24
+"""Bytes before the policy: episode u64, ordinal u32 (its low bits), outcome f32, root value f32, ply i32."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Head, policy float32[num_actions], observation; little-endian, filled up with zeros to whole cache lines."""
+    """Head, policy float32[num_actions], observation; little-endian, filled up with zeros to whole cache lines.
+
+    A row of tictactoe or connect4 is one cache line so: what a sample costs is waiting for memory.
+    """
 
     obs_size: int
     num_actions: int
-    small: bool
-    """Whether observations are whole numbers from 0 to 255 (those of board games are 0 and 1), a byte each."""
+    bits: bool
+    """Whether observations are 0 and 1 only, as those of board games are, a bit each; else they are float32."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of a record."""
-        used = HEAD + 4 * self.num_actions + (1 if self.small else 4) * self.obs_size
-        return -(-used // CACHE_LINE) * CACHE_LINE
+        return -(-self.dtype.itemsize // CACHE_LINE) * CACHE_LINE
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """The record as numpy knows it."""
-        names = {
-            "ordinal": ("<i8", 0),
-            "episode": ("<u8", 8),
-            "outcome": ("<f4", 16),
-            "root_value": ("<f4", 20),
-            "ply": ("<i4", 24),
-            "policy": (("<f4", (self.num_actions,)), HEAD),
-            "observation": (("u1" if self.small else "<f4", (self.obs_size,)), HEAD + 4 * self.num_actions),
-        }
+        """What is used of a record, as numpy knows it."""
+        observation = ("u1", (-(-self.obs_size // 8),)) if self.bits else ("<f4", (self.obs_size,))
         return np.dtype(
-            {
-                "names": list(names),
-                "formats": [kind for kind, _ in names.values()],
-                "offsets": [offset for _, offset in names.values()],
-                "itemsize": self.size,
-            }
+            [
+                ("episode", "<u8"),
+                ("ordinal", "<u4"),
+                ("outcome", "<f4"),
+                ("root_value", "<f4"),
+                ("ply", "<i4"),
+                ("policy", "<f4", (self.num_actions,)),
+                ("observation", *observation),
+            ]
         )
 
 
@@ -61,14 +59,19 @@ def hash_of(episode_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(episode_id.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
-def fill_records(layout: Layout, source: Targets | Batch, begin: int, end: int, ordinal: int) -> npt.NDArray[np.void]:
-    """Records of rows `begin` to `end` of `source`, the first of which has `ordinal`."""
-    records = np.zeros(end - begin, layout.dtype)
-    records["ordinal"] = np.arange(ordinal, ordinal + end - begin)
+def fill_records(layout: Layout, source: Targets | Batch, begin: int, end: int, ordinal: int) -> npt.NDArray[np.uint8]:
+    """Records uint8[count, size] of rows `begin` to `end` of `source`, the first of which has `ordinal`."""
+    count, used = end - begin, layout.dtype.itemsize
+    records = np.zeros(count, layout.dtype)
+    records["ordinal"] = np.arange(ordinal, ordinal + count).astype(np.uint32)
     if isinstance(source, Targets):
         records["episode"] = [hash_of(row.episode_id) for row in source.rows[begin:end]]
     else:
         records["episode"] = source.episode[begin:end]
-    for name in ("outcome", "root_value", "ply", "policy", "observation"):
+    for name in ("outcome", "root_value", "ply", "policy"):
         records[name] = getattr(source, name)[begin:end]
-    return records
+    observation = source.observation[begin:end]
+    records["observation"] = np.packbits(observation != 0, axis=1, bitorder="little") if layout.bits else observation
+    filled = np.zeros((count, layout.size), np.uint8)
+    filled[:, :used] = records.view(np.uint8).reshape(count, used)
+    return filled

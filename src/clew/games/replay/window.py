@@ -161,11 +161,10 @@ class Window:
 
     def _ready_for(self, targets: Targets) -> Layout:
         """The layout that the rows will have: chosen by the first ones, and widened where later ones need it."""
-        with np.errstate(invalid="ignore"):
-            small = bool((targets.observation == targets.observation.astype(np.uint8)).all())
+        bits = bool(((targets.observation == 0) | (targets.observation == 1)).all())
         if self._layout is None:
-            self._make(Layout(self._info.obs_size, self._info.num_actions, small=small))
-        elif self._layout.small and not small:
+            self._make(Layout(self._info.obs_size, self._info.num_actions, bits=bits))
+        elif self._layout.bits and not bits:
             self._widen()
         assert self._layout is not None
         return self._layout
@@ -214,7 +213,7 @@ class Window:
     def _widen(self) -> None:
         """Write the file anew with float32 observations; ordinals stay."""
         assert self._layout is not None
-        wide = Layout(self._info.obs_size, self._info.num_actions, small=False)
+        wide = Layout(self._info.obs_size, self._info.num_actions, bits=False)
         pieces = (range(begin, min(begin + 4096, self._last)) for begin in range(self._first, self._last, 4096))
         with files.sentences_for(self._path, "write"):
             header = _header(self._info, self._capacity, wide, self._first, self._last)
@@ -252,7 +251,7 @@ class Window:
         try:
             described = json.loads(header[_TEXT:].split(b"\0", 1)[0])
             theirs = GameInfo(**described["game"])
-            layout = Layout(theirs.obs_size, theirs.num_actions, small=bool(described["small"]))
+            layout = Layout(theirs.obs_size, theirs.num_actions, bits=bool(described["bits"]))
             capacity = described["capacity"]
         except (ValueError, KeyError, TypeError) as error:
             raise broken from error
@@ -319,7 +318,7 @@ class Window:
             np.empty(count, np.uint64),
         )
         held = (self._slots, self._first, self._last)
-        wrong = gather(self._bytes, HEADER, layout.size, *held, layout.small, *batch)
+        wrong = gather(self._bytes, HEADER, layout.size, *held, layout.bits, *batch)
         if wrong >= 0:
             ordinal = int(ordinals[wrong])
             if self._first <= ordinal < self._last:
@@ -340,7 +339,7 @@ def _plain(info: GameInfo) -> GameInfo:
 
 
 def _header(info: GameInfo, capacity: int | None, layout: Layout, first: int, last: int) -> bytes:
-    described = {"game": asdict(info), "capacity": capacity, "small": layout.small}
+    described = {"game": asdict(info), "capacity": capacity, "bits": layout.bits}
     counts = np.array([first, last], "<i8").tobytes()
     return ((_MAGIC + counts).ljust(_TEXT, b"\0") + files.canonical_json(described).encode()).ljust(HEADER, b"\0")
 
