@@ -26,7 +26,6 @@ from common import emit, figure, say
 
 from clew.core.randomness import generator
 from clew.games.replay import Transition, open_replay
-from clew.games.replay.records import fill_records
 from clew.games.replay.targets import make_targets
 from clew.games.replay.transitions import to_row
 from clew.games.replay.window import Window
@@ -86,16 +85,17 @@ def measure_sampling(folder: Path, rows: list[Transition], rounds: int) -> dict[
         name: lambda _, window=window: window.sample(random, BATCH, start=0, stop=window.last)
         for name, window in windows.items()
     }
-    records = fill_records(windows["100k"]._layout, make_targets(rows, GAME), 0, len(rows), 0)
-    records = np.resize(records, SIZES["100k"])
+    targets = make_targets(rows, GAME)
+    times = SIZES["100k"] // len(rows) + 1
+    names = ("policy", "outcome", "root_value", "ply")
+    columns = [np.concatenate([getattr(targets, name)] * times) for name in names]
+    cells = np.concatenate([targets.observation.astype(np.uint8)] * times)
 
     def by_indexing(_: int) -> Any:
-        chosen = records[random.integers(0, len(records), BATCH)]
-        names = ("policy", "outcome", "root_value", "ply")
-        return chosen["observation"].astype(np.float32), [np.ascontiguousarray(chosen[name]) for name in names]
+        chosen = random.integers(0, SIZES["100k"], BATCH)
+        return cells[chosen].astype(np.float32), [column[chosen] for column in columns]
 
-    work["numpy_100k"] = by_indexing
-    return in_turns(work, rounds)
+    return in_turns(work, rounds) | in_turns({"numpy_100k": by_indexing}, rounds // 4)
 
 
 def measure_sqlite(folder: Path, games: list[list[Transition]]) -> tuple[float, float]:

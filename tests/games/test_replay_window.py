@@ -161,7 +161,7 @@ def test_going_back_forgets_the_rows_after(tmp_path, monkeypatch, capacity):
     assert held.gather(np.array([0])).ply.tolist() == [7]
 
 
-def test_observations_that_are_no_small_numbers_are_kept_exactly(tmp_path):
+def test_observations_that_are_not_only_0_and_1_are_kept_exactly(tmp_path):
     held = Window.open(tmp_path, TINY, capacity=None)
     held.extend([tiny_row(number) for number in range(10)])
     small = (tmp_path / window.FILE).stat().st_size
@@ -201,7 +201,7 @@ def test_a_damaged_file_is_told(tmp_path):
     held.extend(rows_of("tictactoe", 5))
     path = tmp_path / window.FILE
     content = bytearray(path.read_bytes())
-    content[window.HEADER + 3 * 128 : window.HEADER + 4 * 128] = bytes(128)
+    content[window.HEADER + 3 * 64 : window.HEADER + 4 * 64] = bytes(64)
     path.write_bytes(content)
     held = Window.open(tmp_path, TICTACTOE, capacity=None)
     with pytest.raises(EvidenceError, match=r"Row 3 .* damaged"):
