@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clew.cli.main import main
-from clew.games.arena import play_games, play_match
+from clew.games.arena import play_games, play_match, verdict
 from clew.games.perfect import find_solver
 from clew.games.players import net_player, random_player
 from clew.games.replay import Transition, open_replay
@@ -67,17 +67,19 @@ def test_the_report_is_printed_and_written_with_the_contracts_figures(net, tmp_p
     assert report["record"] | {"timestamp": 0} == expected.record(step=300, timestamp=0)
     assert f"| wins | {expected.wins} | {expected.as_first.wins} | {expected.as_second.wins} |" in page
     assert f"Average length: {expected.average_length:.1f} plies." in page
-    assert "Verdict: **significantly better than random**." in page
+    assert f"Verdict: **{verdict(expected.win_rate)}**." in page
 
 
 def test_the_games_can_be_printed(net, capsys):
-    assert evaluate("--model", net, "--games", 6, "--verbose") == 0
-    lines = re.findall(
-        r"game (\d), as (first|second): (won|lost|drawn) after (\d) plies: ([\d ]+)", capsys.readouterr().out
-    )
-    assert [seat for _, seat, *_ in lines] == ["first"] * 3 + ["second"] * 3
+    assert evaluate("--model", net, "--games", 60, "--verbose") == 0
+    said = capsys.readouterr().out
+    lines = re.findall(r"game (\d+), as (first|second): (won|lost|drawn) after (\d) plies: ([\d ]+)", said)
+    assert [seat for _, seat, *_ in lines] == ["first"] * 30 + ["second"] * 30
     assert all(moves.split()[0] == "4" for _, seat, _, _, moves in lines if seat == "first")
     assert all(len(moves.split()) == int(plies) for *_, plies, moves in lines)
+    for ending, row in (("won", "wins"), ("lost", "losses"), ("drawn", "draws")):
+        counts = [sum(seat == which and end == ending for _, seat, end, *_ in lines) for which in ("first", "second")]
+        assert f"| {row} | {sum(counts)} | {counts[0]} | {counts[1]} |" in said
 
 
 def test_players_without_chance_are_told_apart_by_openings_or_said_to_repeat_themselves(net, tmp_path, capsys):

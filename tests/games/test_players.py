@@ -19,7 +19,7 @@ from clew.games.players import (
 )
 from clew.games.rollouts import rollouts
 from clew.games.rules import find_game
-from clew.games.search import SearchSettings
+from clew.games.search import Search, SearchSettings
 
 
 def position(game, *moves):
@@ -107,15 +107,33 @@ def test_more_games_than_a_search_has_lanes_are_searched_in_parts():
     assert (mcts_player(game, 8).moves(states, keys) == 2).all()
 
 
-def test_a_search_with_temperature_draws_in_proportion_to_its_distribution():
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_a_search_with_temperature_draws_from_its_distribution_sharpened(temperature):
     game = find_game("tictactoe")
-    settings = SearchSettings(simulations=90, method="puct", proofs=False)
-    states, keys = repeated(game.initial(), 4000)
-    player = net_player(game, fixed(np.zeros(9)), simulations=90, settings=settings, temperature=1.0)
+    settings = SearchSettings(simulations=60, method="puct", proofs=False)
+    logits = np.linspace(0, 1.5, 9)
+    states, keys = repeated(game.initial(), 3000)
+    visits = Search(game, 1, settings).run(states[:1], fixed(logits), seeds=keys[:1]).visits[0]
+    player = net_player(game, fixed(logits), simulations=60, settings=settings, temperature=temperature)
     counts = np.bincount(player.moves(states, keys), minlength=9)
-    # With equal priors and values, PUCT visits the nine moves alike but for one visit.
-    assert counts.min() > 4000 * 8.5 / 90
-    assert counts.max() < 4000 * 14 / 90
+    weights = visits ** (1 / temperature)
+    assert len(set(visits)) > 3
+    assert chisquare(counts, 3000 * weights / weights.sum()).pvalue > 1e-4
+
+
+def test_each_move_is_searched_anew():
+    game, asked = find_game("connect4"), []
+
+    def counting(seen):
+        asked.append(len(seen))
+        return varied(game)(seen)
+
+    player = net_player(game, counting, simulations=20)
+    states, keys = repeated(game.initial(), 3)
+    moves = player.moves(states, keys)
+    once = sum(asked)
+    assert np.array_equal(player.moves(states, keys), moves)
+    assert sum(asked) == 2 * once == 2 * 3 * 20 + 2 * 3  # the root's own evaluation is not among the simulations
 
 
 def test_the_perfect_player_takes_every_move_that_keeps_the_value_and_no_other():
@@ -181,6 +199,25 @@ def test_random_playouts_end_as_those_of_open_spiel_do(env_id, moves):
     tolerance = 4 * np.sqrt((np.var(ours) + np.var(theirs)) / count)
     assert np.mean(ours) == pytest.approx(np.mean(theirs), abs=tolerance)
     assert np.mean(np.equal(ours, 0)) == pytest.approx(np.mean(np.equal(theirs, 0)), abs=0.05)
+
+
+def expected_result(game, state, player):
+    """The mean result of random play from `state`, uint64[1, 3], for `player`: over all games, weighed exactly."""
+    winner = int(game.winner(state)[0])
+    if winner:
+        return 0.0 if winner == 3 else 1.0 if winner == player + 1 else -1.0
+    legal = np.flatnonzero(game.legal_mask(state)[0])
+    return float(np.mean([expected_result(game, game.play(state, [move]), player) for move in legal]))
+
+
+@pytest.mark.parametrize("moves", [(0, 1, 4, 8, 2, 6, 7), (0, 1, 4, 8, 2, 6), (4, 0, 1, 7), (0, 4, 8)])
+def test_random_playouts_have_the_mean_of_all_games(moves):
+    game, count = find_game("tictactoe"), 3000
+    state = position(game, *moves)
+    seen = game.observe(state)
+    ours = [float(rollouts(game, seed)(seen)[1][0]) for seed in range(count)]
+    exact = expected_result(game, state, int(game.mover(state)[0]))
+    assert np.mean(ours) == pytest.approx(exact, abs=4 * np.std(ours) / np.sqrt(count) + 1e-9)
 
 
 def test_playouts_depend_on_position_and_seed_alone():
