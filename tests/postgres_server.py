@@ -54,7 +54,7 @@ class Server:
             f"--pwfile={password}", str(self._folder / "data"),
         )  # fmt: skip
         self.port = _free_port()
-        self._databases = 0
+        self._places = 0
         self.start()
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -81,14 +81,14 @@ class Server:
         return f"postgresql://clew:{QUOTED_PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of a place of its own, empty: a schema, since databases are megabytes each."""
         import psycopg
 
-        self._databases += 1
-        name = f"replay{self._databases}"
+        self._places += 1
+        name = f"replay{self._places}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{self.url('postgres')}?options=-csearch_path%3D{name}"
 
     def close(self) -> None:
         """Stop it and remove its folder."""

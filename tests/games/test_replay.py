@@ -206,7 +206,10 @@ def test_the_tables_and_indices_have_the_agreed_names(where):
     with plainly(where) as connection:
         wanted = {"idx_transitions_timestamp", "idx_transitions_episode"}
         if "://" in where:
-            indices = {row[0] for row in connection.execute("SELECT indexname FROM pg_indexes")}
+            indices = {
+                row[0]
+                for row in connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
+            }
         else:
             indices = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
             columns = connection.execute("PRAGMA table_info(transitions)").fetchall()
@@ -240,8 +243,9 @@ def write_many(where: str, actor: str, episodes: int) -> None:
 
 
 def test_four_processes_write_and_one_reads_and_nothing_is_lost_or_seen_twice(where):
-    spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=write_many, args=(where, f"actor{index}", 60)) for index in range(4)]
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["test_replay"])
+    writers = [processes.Process(target=write_many, args=(where, f"actor{index}", 60)) for index in range(4)]
     for writer in writers:
         writer.start()
     seen, position = [], None

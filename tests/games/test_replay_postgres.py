@@ -153,8 +153,9 @@ def test_a_user_who_may_only_insert_and_select_can_play(url):
     with open_replay(url, create=True) as replay:
         replay.append(random_episode(0))
     with psycopg.connect(url) as connection:
-        connection.execute("DROP ROLE IF EXISTS actor")
         connection.execute("CREATE ROLE actor LOGIN PASSWORD 'plain'")
+        (schema,) = connection.execute("SELECT current_schema()").fetchone()
+        connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO actor")
         connection.execute("GRANT SELECT, INSERT ON transitions TO actor")
     with open_replay(url.replace(f"clew:{QUOTED_PASSWORD}", "actor:plain"), create=True) as replay:
         replay.append(random_episode(1))
