@@ -119,8 +119,9 @@ def _search(
     empty = ALL_CELLS ^ occupied
     if not has_four((own if alpha >= 0 else other) | empty):
         return 0
-    # The second player, following up in every column, keeps all even rows for himself: the first gets odd ones only.
-    evenly = stones & 1 == 0 and (occupied + BOTTOM) & _EVEN_ROWS == _NONE
+    # Where all columns are even the first player moves. The second, following up in every column, keeps all even rows
+    # for himself: the first gets odd ones only.
+    evenly = (occupied + BOTTOM) & _EVEN_ROWS == _NONE
     if evenly and alpha >= -1 and not has_four(own | (empty & _ODD_ROWS)):
         if alpha >= 0:
             return 0
