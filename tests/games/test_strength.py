@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from clew.core.errors import ClewError, EvidenceError, UsageError
 from clew.core.randomness import generator
+from clew.games import positions
 from clew.games.perfect import ILLEGAL, ConnectFourSolver, best_moves, find_solver, optimal_moves, outcomes_of
 from clew.games.positions import FIRST_PLY
 from clew.games.rules import ONGOING, States, find_game
@@ -76,6 +77,14 @@ def test_no_two_positions_are_alike_or_mirrored(made: PositionSet) -> None:
     assert len(boards) == len(made)
     symmetric = {state.tobytes() for state in made.states if (mirrored(state[None])[0] == state).all()}
     assert boards & images == symmetric
+
+
+def test_a_ply_that_has_few_positions_gives_each_of_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "FIRST_PLY", 0)
+    monkeypatch.setattr(positions, "FULL_FROM", 0)
+    made = position_set(CONNECT4, size=500, solver=EverythingIsDrawn())
+    # An empty board; four columns, the others being their mirror images.
+    assert np.bincount(made.ply)[:2].tolist() == [1, 4]
 
 
 def test_the_seed_decides_the_set(made: PositionSet) -> None:
@@ -196,10 +205,10 @@ def by_hand() -> PositionSet:
 
 
 def test_each_figure_of_a_report_is_as_counted_by_hand() -> None:
-    positions = by_hand()
-    assert positions.ply.tolist() == [0, 1, 2, 2]
+    written = by_hand()
+    assert written.ply.tolist() == [0, 1, 2, 2]
     # A win thrown away for a loss; a draw kept; a win kept but later; a loss hurried.
-    report = measure(TICTACTOE, lambda states: np.array([2, 1, 2, 2]), positions, player="mine")
+    report = measure(TICTACTOE, lambda states: np.array([2, 1, 2, 2]), written, player="mine")
     row = report.overall
     assert (row.phase, row.seat) == ("all", "both")
     assert (row.value_optimal.successes, row.value_optimal.cases) == (3, 4)
@@ -211,7 +220,7 @@ def test_each_figure_of_a_report_is_as_counted_by_hand() -> None:
     assert (first.seat, first.value_optimal.cases, first.value_optimal.successes) == ("first", 3, 2)
     assert (second.seat, second.value_optimal.cases, second.exactly_best.successes) == ("second", 1, 1)
 
-    worse = measure(TICTACTOE, lambda states: np.array([1, 2, 1, 1]), positions).overall
+    worse = measure(TICTACTOE, lambda states: np.array([1, 2, 1, 1]), written).overall
     assert (worse.win_to_draw, worse.win_to_loss, worse.draw_to_loss) == (1, 0, 1)
     assert (worse.value_optimal.successes, worse.exactly_best.successes, worse.blunders.value) == (2, 2, 1.0)
     empty = next(row for row in report.rows if row.phase == "end" and row.seat == "both")
@@ -254,11 +263,11 @@ def test_a_report_is_plain_values_and_a_table() -> None:
 @pytest.mark.parametrize("moves", [[3, 1, 2, 2], [0, 0, 0, 9], [0, 0, 0, -1], [0, 0, 0]])
 def test_a_player_that_breaks_the_rules_is_named(moves: list[int]) -> None:
     states = np.concatenate([TICTACTOE.play(TICTACTOE.initial(1), [3]), TICTACTOE.initial(3)])
-    positions = PositionSet("tictactoe", 0, states, find_solver("tictactoe").scores(states))
+    some = PositionSet("tictactoe", 0, states, find_solver("tictactoe").scores(states))
     with pytest.raises(ClewError, match=r"^'cheat' "):
-        measure(TICTACTOE, lambda _: np.array(moves), positions, player="cheat")
+        measure(TICTACTOE, lambda _: np.array(moves), some, player="cheat")
     with pytest.raises(UsageError, match="of tictactoe, not of connect4"):
-        measure(CONNECT4, lambda _: np.zeros(4, np.int64), positions)
+        measure(CONNECT4, lambda _: np.zeros(4, np.int64), some)
 
 
 def uniform(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
