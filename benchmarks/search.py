@@ -56,12 +56,16 @@ def our_rate(game: Game, *, games: int, method: str = "puct", proofs: bool = Fal
             states[lane : lane + 1] = game.play(states[lane : lane + 1], [action])
 
 
-def first_move_rate(game: Game, *, games: int) -> float:
+def first_move_rates(game: Game, *, games: int, repeats: int) -> list[float]:
     """Simulations per second of CPU of the first position's search alone, the largest tree of a game."""
     search = Search(game, games, SearchSettings(simulations=SIMULATIONS, method="puct", proofs=False))
-    begun = time.process_time()
-    result = search.run(game.initial(games), uniform(game), seeds=np.zeros(games, np.uint64))
-    return float(result.simulations.sum()) / (time.process_time() - begun)
+    rates = []
+    for _ in range(repeats):
+        search.reset()
+        begun = time.process_time()
+        result = search.run(game.initial(games), uniform(game), seeds=np.zeros(games, np.uint64))
+        rates.append(float(result.simulations.sum()) / (time.process_time() - begun))
+    return rates
 
 
 def their_rate(env_id: str, *, moves: int, seed: int = 0) -> float:
@@ -119,11 +123,11 @@ def main() -> None:
         say(f"{env_id}: ours")
         ours = best([our_rate(game, games=games, seed=seed)[0] for seed in range(repeats)])
         say(f"{env_id}: open_spiel's")
-        theirs = best([their_rate(env_id, moves=(20 if full else 8), seed=seed) for seed in range(repeats)])
+        theirs = best([their_rate(env_id, moves=(40 if full else 16), seed=seed) for seed in range(repeats)])
         figures[f"simulations_per_second_{env_id}"] = figure(ours, "1/s", target=TARGETS.get(env_id))
         figures[f"simulations_per_second_{env_id}_open_spiel"] = figure(theirs, "1/s")
         figures[f"ratio_open_spiel_{env_id}"] = figure(ours / theirs, "times")
-        first = best([first_move_rate(game, games=games) for _ in range(repeats)])
+        first = best(first_move_rates(game, games=games, repeats=repeats + 1))
         figures[f"simulations_per_second_{env_id}_first_move"] = figure(first, "1/s")
         if full:
             for name, method, proofs in (("proofs", "puct", True), ("gumbel", "gumbel", False)):

@@ -102,3 +102,15 @@ def _reach(dtype: np.dtype[Any]) -> Any:
 
 node_at, edge_at, lane_at, root_move_at = _reach(NODE), _reach(EDGE), _reach(LANE), _reach(ROOT_MOVE)
 step_at, leaf_at, score_at = _reach(STEP), _reach(LEAF), _reach(SCORE)
+
+
+def _lowest_bit(typing_context: Any, bits: Any) -> Any:
+    """Index of the lowest bit that is set, of a word that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], context.get_constant(numba.types.boolean, True))
+
+    return numba.types.int64(numba.types.uint64), generate
+
+
+lowest_bit: Any = intrinsic(_lowest_bit)

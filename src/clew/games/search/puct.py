@@ -18,12 +18,14 @@ def select_puct(tree: Tree, node_place: int, c_puct: np.float32) -> int:
     node = node_at(tree.nodes, node_place)
     weight = c_puct * np.sqrt(np.float32(node.visits))
     first, end = node.first_edge, node.first_edge + node.edge_count
+    edge = edge_at(tree.edges, first)
     best = first
-    highest = np.float32(-np.inf)
-    for place in range(first, end):
+    highest = edge.mean + weight * edge.bonus
+    for place in range(first + 1, end):
         edge = edge_at(tree.edges, place)
         score = edge.mean + weight * edge.bonus
-        if score > highest:
-            highest = score
-            best = place
+        # Two selections instead of a branch, which would be mispredicted about once a node.
+        better = score > highest
+        highest = score if better else highest
+        best = place if better else best
     return int(best)

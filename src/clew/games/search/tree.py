@@ -16,7 +16,7 @@ from numba import njit
 
 from clew.games.othello import PASS
 from clew.games.rules import OTHELLO, States
-from clew.games.search.layout import Record, edge_at, lane_at, node_at
+from clew.games.search.layout import Record, edge_at, lane_at, lowest_bit, node_at
 
 WIN, DRAW, LOSS = 0, 1, 2
 """Results for the one who chooses; the value is 1 - result."""
@@ -103,20 +103,17 @@ def add_edges(tree: Tree, game: int, index: int, node_place: int, legal: np.uint
     room = tree.edges_per_lane - used
     first = index * tree.edges_per_lane + used
     count = 0
-    action = 0
     if game == OTHELLO and legal == np.uint64(0):
         if room < 1:
             return False
         _add_edge(tree, first, PASS)
         count = 1
     while legal:
-        if legal & np.uint64(1):
-            if count == room:
-                return False
-            _add_edge(tree, first + count, action)
-            count += 1
-        legal >>= np.uint64(1)
-        action += 1
+        if count == room:
+            return False
+        _add_edge(tree, first + count, lowest_bit(legal))
+        count += 1
+        legal &= legal - np.uint64(1)
     node.first_edge = first
     node.edge_count = count
     lane.edges_used = used + count
