@@ -35,7 +35,7 @@ SPIEL = {"tictactoe": "tic_tac_toe", "connect4": "connect_four", "othello": "oth
 
 def our_rate(game: Game, *, games: int, method: str = "puct", proofs: bool = False, seed: int = 0) -> tuple[float, int]:
     """Simulations per second of CPU over `games` games of self-play, and how many were run."""
-    search = Search(game, games, SearchSettings(simulations=SIMULATIONS, method=method, proofs=proofs))  # type: ignore[arg-type]
+    search = Search(game, games, SearchSettings(simulations=SIMULATIONS, method=method, proofs=proofs))
     evaluate = uniform(game)
     draws = np.random.default_rng(seed)
     states = game.initial(games)
@@ -73,7 +73,7 @@ def their_rate(env_id: str, *, moves: int, seed: int = 0) -> float:
     import pyspiel
     from open_spiel.python.algorithms import mcts
 
-    class Uniform(mcts.Evaluator):  # type: ignore[misc]
+    class Uniform(mcts.Evaluator):
         def evaluate(self, state: Any) -> Any:
             return np.zeros(2)
 

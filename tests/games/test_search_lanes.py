@@ -371,7 +371,7 @@ def test_the_improved_policy_improves() -> None:
 
     helper = Search(game, 40, SearchSettings(method="puct", simulations=400))
     for method in ("gumbel", "puct"):
-        settings = SearchSettings(method=method, simulations=32, proofs=False)  # type: ignore[arg-type]
+        settings = SearchSettings(method=method, simulations=32, proofs=False)
         found = Search(game, 40, settings).run(states, evaluate, seeds=np.zeros(40, np.uint64))
         by_search = (found.policy * truth).sum(axis=1)
         assert (by_search >= by_prior - 0.02).mean() >= 0.9

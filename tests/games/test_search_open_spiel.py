@@ -16,7 +16,7 @@ from clew.games.search import Search, SearchSettings
 NAMES = {"tictactoe": "tic_tac_toe", "connect4": "connect_four", "othello": "othello"}
 
 
-class SpielEvaluator(mcts.Evaluator):  # type: ignore[misc]
+class SpielEvaluator(mcts.Evaluator):
     """The evaluator of our search, asked by open_spiel: positions are played anew from their moves."""
 
     def __init__(self, env_id: str, evaluate: HashEvaluator) -> None:

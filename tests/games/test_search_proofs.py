@@ -24,7 +24,7 @@ def after(env_id: str, actions: tuple[int, ...]) -> States:
 
 def searched(env_id: str, board: States, **settings: object) -> SearchResult:
     game = find_game(env_id)
-    return Search(game, len(board), SearchSettings(**settings)).run(  # type: ignore[arg-type]
+    return Search(game, len(board), SearchSettings(**settings)).run(
         board, uniform(game), seeds=np.zeros(len(board), np.uint64)
     )
 
@@ -79,7 +79,7 @@ def test_a_move_proven_lost_is_not_played_and_not_taught(method: str) -> None:
         logits[observations[:, 27] == 1.0, 5] = -6.0
         return logits, np.zeros(len(observations), np.float32)
 
-    settings = SearchSettings(method=method, simulations=120)  # type: ignore[arg-type]
+    settings = SearchSettings(method=method, simulations=120)
     result = Search(game, 1, settings).run(board, evaluate, seeds=np.zeros(1, np.uint64))
     assert result.action[0] == 5
     assert result.policy[0, 5] == pytest.approx(1.0)
@@ -114,7 +114,7 @@ def test_proven_values_are_those_of_minimax(method: str) -> None:
         boards.append(board[0])
     states = np.stack(boards)
     # An evaluator that is wrong everywhere delays the proofs, and changes none.
-    settings = SearchSettings(method=method, simulations=20_000)  # type: ignore[arg-type]
+    settings = SearchSettings(method=method, simulations=20_000)
     result = Search(game, 60, settings).run(states, HashEvaluator(game, 2), seeds=np.zeros(60, np.uint64))
     proven = result.simulations < 20_000
     assert proven.sum() >= 30

@@ -21,6 +21,7 @@ from plain_search import (
 
 from clew.games.rules import GAMES, find_game
 from clew.games.search import Search, SearchResult, SearchSettings, uniform
+from clew.games.search.chance import dirichlet_draws, gumbel_draws
 from clew.games.search.gumbel import considered_visits
 
 SEEDS = np.zeros(1, np.uint64)
@@ -163,3 +164,22 @@ def test_the_plain_search_plays_a_hand_worked_case() -> None:
         settings = SearchSettings(method="puct", simulations=simulations, proofs=False)
         result = plain_result(game, board[0], evaluate, settings)
         assert tuple(result["visits"].values()) == visits
+
+
+def test_noise_enters_at_the_root_as_the_papers_say() -> None:
+    game = find_game("connect4")
+    evaluate, seed = HashEvaluator(game, 5), np.array([11], np.uint64)
+    logits = evaluate(game.observe(game.initial()))[0][0].astype(np.float64)
+    # Gumbel: as many simulations as moves considered visit the top ones by gumbel + logit, once each.
+    settings = SearchSettings(method="gumbel", simulations=3, considered_actions=3)
+    found = Search(game, 1, settings).run(game.initial(), evaluate, seeds=seed, noise=True)
+    top = np.argsort(logits + gumbel_draws(seed[0], 7))[-3:]
+    assert sorted(np.flatnonzero(found.visits[0])) == sorted(top)
+    assert sorted(top) != sorted(np.argsort(logits)[-3:])
+    # PUCT: a quarter of the prior is a Dirichlet draw; the first visit goes to the largest of the mixture.
+    mixed = 0.75 * np.exp(logits) / np.exp(logits).sum() + 0.25 * dirichlet_draws(seed[0], 0.3, 7)
+    settings = SearchSettings(method="puct", simulations=1)
+    search = Search(game, 1, settings)
+    found = search.run(game.initial(), evaluate, seeds=seed, noise=True)
+    assert found.action[0] == mixed.argmax()
+    assert search._kept[1]["prior"][:7] == pytest.approx(mixed, abs=1e-6)
