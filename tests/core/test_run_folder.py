@@ -140,3 +140,11 @@ with open_run(Path({str(run.folder)!r})).locked():
         other.kill()
     with run.locked():
         assert json.loads((run.folder / "run_manifest.json").read_text())["run_id"] == run.run_id
+
+
+def test_a_password_in_a_url_stays_out_of_what_is_kept():
+    from clew.core.errors import without_passwords
+
+    assert without_passwords("--db postgresql://me:se:cr@t@host:5432/db now") == "--db postgresql://me@host:5432/db now"
+    for harmless in ("data/replay.db", "postgresql://me@host/db", "http://host:80/a@b", "a:b@c"):
+        assert without_passwords(harmless) == harmless

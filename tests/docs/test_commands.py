@@ -6,6 +6,7 @@ itself is run as it stands.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -20,12 +21,18 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 SMALL = {
-    "train": "--max-steps 2 --threads 1 --batch-size 2 --context-length 64 --d-model 16 --n-layers 1 --n-heads 2 "
-    "--d-mlp 32 --sample-tokens 2 --compile no",
+    "train tactics": "--max-steps 2 --threads 1 --batch-size 2 --context-length 64 --d-model 16 --n-layers 1 "
+    "--n-heads 2 --d-mlp 32 --sample-tokens 2 --compile no",
     "proofs generate": "",
     "evaluate proofs": "--seconds 0.05 --proposals 5 --max-tokens 8",
     "suggest": "--max-tokens 8",
     "tokenizer train": "",
+    "loop": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 --eval-games 2 "
+    "--evaluation-games 2 --replay-window 0 --max-reuse 0",
+    "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
+    "evaluate games": "--games 4",
+    "tournament": "--games 4 --at-most 2",
+    "actor": "--episodes 20 --lanes 10 --simulations 2",
 }
 REPLACED = {"--theorems 3000": "--theorems 200", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
 
@@ -60,6 +67,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where a user works: proofs in data/proofs, a goal in goal.txt."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))
@@ -72,7 +81,7 @@ def made_small(command: str) -> list[str]:
     for long, short in REPLACED.items():
         command = command.replace(long, short)
     for name, flags in SMALL.items():
-        if command.startswith(f"clew {name} "):
+        if re.match(rf"clew {name}\b", command):
             command = f"{command} {flags}"
     return shlex.split(command)[1:]
 

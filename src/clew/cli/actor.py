@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydantic
@@ -29,7 +32,7 @@ class ActorOptions(Options):
     episodes: int = pydantic.Field(default=0, ge=0)
     """Games after which the actor ends; 0: it goes on until it is stopped."""
     name: str = ""
-    """Beginning of the ids of this actor's rows; by default actor-PID."""
+    """Beginning of the ids of this actor's rows; by default GAME-HOST-PID, so that no two write the same."""
     threads: int = pydantic.Field(default=1, ge=0)
     """CPU threads of the net; 0: all cores."""
     play: Actor = Actor()
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> int:
     from clew.games.self_play import SelfPlay, SelfPlaySettings
 
     game = find_game(options.env_id)
-    name, began = options.name or f"actor-{os.getpid()}", int(time.time())
+    name, began = options.name or f"{game.env_id}-{socket.gethostname()}-{os.getpid()}", int(time.time())
     how = options.play
     settings = SelfPlaySettings(
         lanes=min(how.lanes, options.episodes) if options.episodes else how.lanes,
@@ -82,13 +85,9 @@ def main(arguments: list[str]) -> int:
         num_actions=game.num_actions,
         threads=options.threads,
     )
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-
     plays_with = "no model yet: random moves"
     episodes, shown, since = 0, time.monotonic(), time.monotonic()
-    with open_replay(options.db, create=True) as replay:
+    with _stop_asked() as stop, open_replay(options.db, create=True) as replay:
         replay.upsert_metadata(game)
         while not stop.is_set() and not (options.episodes and episodes >= options.episodes):
             problem = hot.problem
@@ -112,6 +111,18 @@ def main(arguments: list[str]) -> int:
         seconds = time.monotonic() - since
         print_json({"episodes": episodes, "moves": play.moves, "seconds": round(seconds, 3)})
     return EXIT_INTERRUPTED if stop.is_set() else EXIT_DONE
+
+
+@contextlib.contextmanager
+def _stop_asked() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets: what is being written is finished first."""
+    event = threading.Event()
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

@@ -20,6 +20,7 @@ from clew.core.errors import (
     ClewError,
     UsageError,
     nearest,
+    without_passwords,
 )
 from clew.core.lifeline import hold_on
 
@@ -105,7 +106,8 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="clew-crash-", suffix=".txt", delete=False) as file:
-        file.write(f"clew {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}")
+        told = f"clew {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}"
+        file.write(without_passwords(told))
     print(
         f"clew: error: Clew itself failed: {type(error).__name__}: {error}. This is a bug; "
         f"please report it with the file {file.name}.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -30,6 +32,11 @@ class CheckpointError(ClewError):
 
 class BundleError(ClewError):
     """A bundle is incomplete, altered, or fails its verification."""
+
+
+def without_passwords(text: str) -> str:
+    """`text` with the passwords of the URLs in it left out, as a message, a manifest or a crash file may show it."""
+    return re.sub(r"(://[^\s:/@]*):[^\s/]*@", r"\1@", text)
 
 
 def nearest(word: str, known: list[str]) -> str:

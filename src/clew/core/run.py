@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clew.core import files, recipe
-from clew.core.errors import ClewError, EvidenceError, UsageError, nearest
+from clew.core.errors import ClewError, EvidenceError, UsageError, nearest, without_passwords
 from clew.core.recipe import Recipe
 
 MANIFEST = "run_manifest.json"
@@ -147,7 +147,7 @@ def create_run(
         "dirty": dirty,
         "versions": _versions(),
         "device": None,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *map(without_passwords, sys.argv[1:])],
     }
     with files.whole_folder(folder) as temporary:
         files.write_json(temporary / MANIFEST, manifest)

@@ -16,7 +16,7 @@ from clew.core.checkpoint import MODEL, STATE, find_checkpoint, read_checkpoint,
 from clew.core.devices import Placement
 from clew.core.errors import EXIT_INTERRUPTED, CheckpointError, ClewError
 from clew.core.fit import Objective, Progress, fit, load_weights
-from clew.core.recipe import Recipe
+from clew.core.recipe import Recipe, validate
 from clew.core.run import MANIFEST, Run, create_run, open_run
 from clew.objectives import Prepared, prepare
 from clew.recipes import recipe_class
@@ -67,7 +67,7 @@ def resume(
         if data_dir is not None:
             values = recipe.model_dump()
             values["data"]["data_dir"] = data_dir
-            moved = type(recipe).model_validate(values)
+            moved = validate(type(recipe), values, f"--data-dir {data_dir}")
         prepared = prepare(moved)
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
