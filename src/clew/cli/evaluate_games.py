@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     game = game_to_play(options.env_id, options.db)
     plays: dict[str, Any] = {
         "simulations": options.simulations,
-        "settings": SearchSettings(method=options.method),
+        "settings": SearchSettings(method=options.method, foresight=True),
         "temperature": options.temperature,
         "threads": options.threads,
     }

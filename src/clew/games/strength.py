@@ -223,10 +223,13 @@ def raw_moves(game: Game, evaluate: Evaluate, states: States) -> NDArray[np.int6
 def searched_moves(
     game: Game, evaluate: Evaluate, states: States, simulations: int, *, seed: int = 0
 ) -> NDArray[np.int64]:
-    """The move that a search of so many simulations chooses in each ongoing state, int64[count], without noise."""
+    """The move that a search of so many simulations chooses in each ongoing state, int64[count].
+
+    Without noise, and with foresight, as a host would search that wants to win.
+    """
     from clew.games.search import Search, SearchSettings
 
-    settings = SearchSettings(simulations=simulations)
+    settings = SearchSettings(simulations=simulations, foresight=True)
     seeds = generator(seed, "strength", game.env_id).integers(0, 2**64, len(states), np.uint64)
     moves = np.empty(len(states), np.int64)
     for start in range(0, len(states), _BATCH):
