@@ -1,7 +1,10 @@
-"""A small random GPT with a byte tokenizer, and the bundle that is exported from it; made once a session."""
+"""What tests share, made once a session: a small random GPT with a byte tokenizer, the bundle that is exported from
+it, and a PostgreSQL server that is started when the first test asks for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from clew.core.checkpoint import MODEL, save_checkpoint
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
+from postgres_server import NoPostgresError, Server
 
 # A forward pass of a model this small is shorter than waking a second thread.
 torch.set_num_threads(1)
@@ -64,3 +68,14 @@ def published(small_source: Source, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("export") / "small"
     publish_onnx(small_source, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server. Without PostgreSQL's binaries the tests that need it fail, with a sentence about how to get them."""
+    try:
+        server = Server()
+    except NoPostgresError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield server
+    server.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
 import threading
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from clew.games.self_play import SelfPlay, SelfPlaySettings
 from clew.objectives.alphazero import AlphaZero, net_config, prepare
 from clew.objectives.learner_files import thinned
 from clew.recipes.alphazero import AlphaZeroRecipe
+from small_runs import clew_command, environment, losses, torchrun_command
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 
@@ -171,7 +173,9 @@ def test_the_reference_nets_have_the_sizes_of_the_contract():
 
 
 def newest_run(folder: str = "runs") -> Path:
-    return max(Path(folder).iterdir(), key=lambda path: path.stat().st_mtime)
+    return max(
+        (path.parent for path in Path(folder).glob("*/run_manifest.json")), key=lambda path: path.stat().st_mtime
+    )
 
 
 def bits(run: Path, step: int) -> dict[str, bytes]:
@@ -196,6 +200,23 @@ def test_a_resumed_run_on_the_same_database_goes_on_to_the_same_bits(workplace):
     assert again.keys() == whole.keys()
     for name, value in whole.items():
         assert again[name] == value, name
+
+
+def test_two_processes_have_the_losses_of_one(workplace):
+    """The perceptron to the digit; the tower normalises each process's part by itself, so it only has to go through."""
+    flags = "--threads 1 --compile no --precision float32 --steps 6 --batch-size 8 --log-every 1 --eval-games 2"
+    flags += " --eval-interval 6 --checkpoint-interval 6"
+    for kind, exact in (("mlp", True), ("tower", False)):
+        runs = {}
+        for name, command in (("one", clew_command), ("two", torchrun_command)):
+            where = f"--runs-dir {kind}-{name} --model-dir {kind}-{name} --stats {kind}-{name}.json"
+            arguments = f"train alphazero --kind {kind} --width 8 --depth 1 {flags} {where}".split()
+            ended = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=200)
+            assert ended.returncode == 0, ended.stderr
+            runs[name] = losses(newest_run(f"{kind}-{name}"))
+        assert len(runs["one"]) == len(runs["two"]) == 6
+        if exact:
+            assert runs["two"] == pytest.approx(runs["one"], abs=1e-5)
 
 
 def test_model_files_are_the_contract_s_and_one_always_stays(workplace):

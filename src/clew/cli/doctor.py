@@ -26,6 +26,8 @@ _PACKAGES: dict[str, tuple[str, str | None]] = {
     "onnx": ("export", "train"),
     "onnxscript": ("export", "train"),
     "matplotlib": ("plots", "train"),
+    "numba": ("games and their search", "games"),
+    "psycopg": ("replay databases in PostgreSQL", "postgres"),
     "transformers": ("verifying the Hugging Face export", "hf"),
 }
 

@@ -254,9 +254,9 @@ class AlphaZero:
 
     def _share_norms(self) -> None:
         """Give every process the leader's running means and variances, so that what it saves is what all have."""
-        if self._placement.world == 1:
-            return
         buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
+        if self._placement.world == 1 or not buffers:
+            return
         flat = torch.cat([buffer.reshape(-1) for buffer in buffers]) * float(self._placement.leads)
         self._placement.sum(flat)
         for buffer, piece in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
