@@ -13,8 +13,8 @@ from scipy import stats
 from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.sampling import Sampling
 from clew.core.errors import EvidenceError
+from clew.core.intervals import paired_ratio, share
 from clew.evaluate.held_out import bits_per_byte, next_lines
-from clew.evaluate.intervals import paired_ratio, share
 from clew.proofs.files import Proof
 from conftest import random_gpt
 

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import binomtest
 
 from clew.core.errors import ClewError, UsageError
+from clew.core.intervals import wilson
 from clew.games.arena import (
     MatchResult,
     Tally,
@@ -18,7 +19,6 @@ from clew.games.arena import (
     replaces_champion,
     summed,
     verdict,
-    wilson,
 )
 from clew.games.players import perfect_player, random_player
 from clew.games.rules import find_game

@@ -139,7 +139,8 @@ def _opening_plies(options: EvaluateGamesOptions, game: Game) -> int:
 
 
 def _report(options: EvaluateGamesOptions, result: MatchResult, opening_plies: int) -> dict[str, Any]:
-    from clew.games.arena import verdict, wilson
+    from clew.core.intervals import wilson
+    from clew.games.arena import verdict
 
     return {
         "model": str(options.model),
@@ -168,7 +169,8 @@ def _report(options: EvaluateGamesOptions, result: MatchResult, opening_plies: i
 
 def markdown(options: EvaluateGamesOptions, result: MatchResult, opening_plies: int) -> str:
     """The report as a page."""
-    from clew.games.arena import verdict, wilson
+    from clew.core.intervals import wilson
+    from clew.games.arena import verdict
 
     first, second = result.as_first, result.as_second
     rows = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pydantic
 
 from clew.cli.flags import Json, Options, Positional, parse
+from clew.cli.progress import stage
 from clew.core.errors import EXIT_DONE
 from clew.core.files import write_json, write_text
 from clew.core.metrics import print_json
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
             sampling,
             Budget(options.proposals, options.seconds),
             limit=options.limit,
-            stage=functools.partial(_stage, bars),
+            stage=functools.partial(stage, bars),
         )
     if options.output is not None:
         write_json(options.output / "report.json", report.as_json())
@@ -78,29 +78,3 @@ def main(arguments: list[str]) -> int:
     if options.as_json:
         print_json(report.as_json())
     return EXIT_DONE
-
-
-def _stage(bars: contextlib.ExitStack, name: str, length: int) -> Callable[[], None]:
-    """A progress bar on a terminal, a line elsewhere."""
-    if not sys.stderr.isatty():
-        print(f"{name}: {length} to do", file=sys.stderr, flush=True)
-        return lambda: None
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    bars.enter_context(progress)
-    task = progress.add_task(name, total=length)
-
-    def tick() -> None:
-        progress.advance(task)
-        if progress.finished:
-            progress.stop()
-
-    return tick

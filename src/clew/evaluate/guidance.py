@@ -11,8 +11,8 @@ import numpy as np
 from clew.bundle.decode import Line, LineSession
 from clew.bundle.load import Bundle
 from clew.bundle.sampling import Sampling
+from clew.core.intervals import Ratio, Share, paired_ratio, share
 from clew.core.randomness import key
-from clew.evaluate.intervals import Ratio, Share, paired_ratio, share
 from clew.proofs.checker import Derivation
 from clew.proofs.enumeration import Enumeration
 from clew.proofs.files import prompt_of

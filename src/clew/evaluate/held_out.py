@@ -13,8 +13,8 @@ from clew.bundle.decode import LineSession
 from clew.bundle.load import Bundle
 from clew.bundle.sampling import Sampling, log_normaliser
 from clew.core.errors import EvidenceError
+from clew.core.intervals import Share, share
 from clew.core.randomness import key
-from clew.evaluate.intervals import Share, share
 from clew.proofs.files import Proof, prompt_of
 
 BATCH_TOKENS = 2048

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from clew.bundle.load import Bundle
 from clew.bundle.sampling import Sampling
 from clew.core.errors import UsageError
+from clew.core.intervals import Share
 from clew.core.randomness import generator
 from clew.evaluate.guidance import Budget, Guidance, compare
 from clew.evaluate.held_out import BitsPerByte, NextLines, bits_per_byte, next_lines
-from clew.evaluate.intervals import Share
 from clew.proofs.corpus import Corpus, read_corpus, split_by_theorem
 from clew.proofs.theorems import StatementError, Theorem, read_theorem
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import ClewError, UsageError
+from clew.core.intervals import wilson
 from clew.games.players import Player, RandomPlayer, keys_for
 from clew.games.rules import FIRST_WINS, ONGOING, SECOND_WINS, Game, States
 
 EVAL_WIN_THRESHOLD = 0.55
 """The score above which a candidate replaces the champion."""
 
-_Z = 1.959963984540054
-"""97.5% quantile of the normal distribution."""
 _OPENING_ATTEMPTS = 200
 
 
@@ -207,16 +205,6 @@ def verdict(win_rate: float, opponent: str = "random") -> str:
     if win_rate > 0.3:
         return f"roughly equivalent to {opponent}"
     return f"worse than {opponent}"
-
-
-def wilson(points: float, games: int) -> tuple[float, float]:
-    """95% score interval (Wilson 1927) of `points` (halves allowed) in `games` games."""
-    rate = points / games
-    scale = 1 + _Z * _Z / games
-    middle = (rate + _Z * _Z / (2 * games)) / scale
-    half = _Z / scale * math.sqrt(rate * (1 - rate) / games + _Z * _Z / (4 * games * games))
-    # At the ends the formula gives the rate itself but for rounding.
-    return max(0.0, middle - half) if points else 0.0, min(1.0, middle + half) if points < games else 1.0
 
 
 def _played(game: Game, player: Player, states: States, chosen: npt.NDArray[np.int64]) -> States:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.core.errors import ClewError, UsageError
+from clew.core.intervals import Share, share
 from clew.core.randomness import generator
-from clew.games.arena import wilson
 from clew.games.perfect import best_moves, optimal_moves
 from clew.games.perfect.exhaustive import Exhaustive, play_all_replies
 from clew.games.positions import (
@@ -30,6 +30,7 @@ from clew.games.positions import (
     save_positions,
 )
 from clew.games.rules import Game, States
+from clew.games.search import Evaluate, Search, SearchSettings
 
 __all__ = [
     "DEFAULT_SIZE",
@@ -50,22 +51,8 @@ __all__ = [
     "table",
 ]
 
-Evaluate = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Observations float32[batch, obs_size] -> policy logits float32[batch, actions], values float32[batch]."""
-
 SEATS = ("first", "second")
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of cases with its 95% interval (Wilson 1927)."""
-
-    value: float
-    low: float
-    high: float
-    successes: int
-    cases: int
 
 
 @dataclass(frozen=True)
@@ -197,11 +184,7 @@ class _Judged:
 
 
 def _share(hits: NDArray[np.bool_]) -> Share:
-    successes, cases = int(np.count_nonzero(hits)), len(hits)
-    if cases == 0:
-        return Share(0.0, 0.0, 1.0, 0, 0)
-    low, high = wilson(successes, cases)
-    return Share(successes / cases, low, high, successes, cases)
+    return share(int(np.count_nonzero(hits)), len(hits))
 
 
 def raw_moves(game: Game, evaluate: Evaluate, states: States) -> NDArray[np.int64]:
@@ -227,8 +210,6 @@ def searched_moves(
 
     Without noise, and with foresight, as a host would search that wants to win.
     """
-    from clew.games.search import Search, SearchSettings
-
     settings = SearchSettings(simulations=simulations, foresight=True)
     seeds = generator(seed, "strength", game.env_id).integers(0, 2**64, len(states), np.uint64)
     moves = np.empty(len(states), np.int64)

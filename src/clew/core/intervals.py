@@ -25,17 +25,22 @@ class Share:
     cases: int
 
 
-def share(successes: int, cases: int) -> Share:
-    """`successes` of `cases` with the Wilson score interval (Wilson 1927); no cases give 0 within [0, 1]."""
+def wilson(successes: float, cases: int) -> tuple[float, float]:
+    """The score interval (Wilson 1927) of `successes` (halves allowed) in `cases`; no cases give 0 to 1."""
     if cases == 0:
-        return Share(0.0, 0.0, 1.0, 0, 0)
+        return 0.0, 1.0
     rate = successes / cases
     scale = 1 + Z * Z / cases
     middle = (rate + Z * Z / (2 * cases)) / scale
     half = Z / scale * math.sqrt(rate * (1 - rate) / cases + Z * Z / (4 * cases * cases))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
     # At the ends the formula gives the rate itself but for rounding.
-    return Share(rate, low if successes else 0.0, high if successes < cases else 1.0, successes, cases)
+    return max(0.0, middle - half) if successes else 0.0, min(1.0, middle + half) if successes < cases else 1.0
+
+
+def share(successes: int, cases: int) -> Share:
+    """`successes` of `cases` with their interval; no cases give 0 within [0, 1]."""
+    low, high = wilson(successes, cases)
+    return Share(successes / cases if cases else 0.0, low, high, successes, cases)
 
 
 @dataclass(frozen=True)
