@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -249,11 +250,20 @@ def test_ctrl_c(corpus, tmp_path):
     assert json.loads((run / "run_manifest.json").read_text())["status"] == "interrupted"
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_ctrl_c_before_training_began(corpus, tmp_path):
     process = subprocess.Popen(
         clew_command(*train(corpus, tmp_path)), env=environment(), stderr=subprocess.PIPE, text=True
     )
-    time.sleep(0.6)
+    # By its own clock and not by the wall's: on a busy machine it would not have got to its first line.
+    while processor_seconds(process.pid) < 0.5:
+        time.sleep(0.01)
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said

@@ -27,6 +27,14 @@ from clew.core.run import list_runs
 from clew.recipes.alphazero import AlphaZeroRecipe
 
 STATE = "loop.json"
+_HELP = """usage: clew loop GAME [--folder data] [--minutes 60] [--field value ...]
+
+Self-play, training, gate and evaluation of a game on this machine. Ctrl-C and kill -9 lose nothing: the same command
+goes on where it was.
+
+games: tictactoe, connect4, othello; or the path of a recipe of the objective alphazero.
+
+`clew loop GAME --help` lists all flags."""
 
 
 class LoopOptions(flags.Options):
@@ -52,6 +60,9 @@ class LoopOptions(flags.Options):
 
 def main(arguments: list[str]) -> int:
     """Run `clew loop`."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(_HELP)
+        return EXIT_DONE
     if not arguments or arguments[0].startswith("-"):
         raise UsageError("clew loop needs a game: clew loop tictactoe. `clew loop tictactoe --help` lists the flags.")
     env_id, *rest = arguments
