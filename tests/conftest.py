@@ -4,6 +4,7 @@ it, and a PostgreSQL server that is started when the first test asks for it.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
 from postgres_server import NoPostgresError, Server
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A forward pass of a model this small is shorter than waking a second thread.
 torch.set_num_threads(1)

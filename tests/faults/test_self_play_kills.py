@@ -141,7 +141,7 @@ def test_a_loop_that_is_killed_goes_on_with_the_same_run_and_its_children_end_wi
 
 
 def test_ctrl_c_ends_the_loop_with_a_checkpoint_and_the_same_command_goes_on(tmp_path):
-    arguments = ["loop", "tictactoe", "--folder", "data", "--iterations", "3", *LOOP]
+    arguments = ["loop", "tictactoe", "--folder", "data", "--iterations", "15", *LOOP]
     process = start(tmp_path, *arguments)
     wait_for(lambda: list((tmp_path / "data/runs").glob("*/checkpoints/latest.json")), what="a checkpoint")
     process.send_signal(signal.SIGINT)
