@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from clew.cli import flags
+from clew.cli.imports import stoppable_imports
 from clew.core.errors import EXIT_DONE
 from clew.core.metrics import print_json
 from clew.core.run import find_run
@@ -31,8 +32,9 @@ def main(arguments: list[str]) -> int:
     options = flags.parse(ResumeOptions, arguments, program="clew resume")
     run = find_run(options.run, options.runs_dir)
 
-    from clew.core.devices import leads
-    from clew.objectives import launch
+    with stoppable_imports():
+        from clew.core.devices import leads
+        from clew.objectives import launch
 
     progress = launch.resume(
         run,

@@ -11,6 +11,7 @@ import pydantic
 from clew import recipes
 from clew.cli import flags
 from clew.cli.familiar import translated
+from clew.cli.imports import stoppable_imports
 from clew.core.errors import EXIT_DONE, EXIT_USAGE
 from clew.core.metrics import print_json
 from clew.core.recipe import Recipe
@@ -40,8 +41,9 @@ def main(arguments: list[str]) -> int:
     target, *rest = arguments
     recipe, options = parse(target, rest)
 
-    from clew.core.devices import leads
-    from clew.objectives import launch  # torch is imported only now, when all arguments are known to be good
+    with stoppable_imports():
+        from clew.core.devices import leads
+        from clew.objectives import launch  # torch is imported only now, when all arguments are known to be good
 
     run, progress = launch.train(recipe, options.runs_dir, say=lambda text: print(text, file=sys.stderr))
     if not leads():
