@@ -154,16 +154,18 @@ def test_an_evaluation_that_improves_makes_a_checkpoint_of_its_own(new_run):
     assert sorted(path.name for path in run.checkpoints.glob("step_*")) == ["step_00000003", "step_00000007"]
 
 
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
 @pytest.mark.parametrize("stop_at", [1, 5, 6, 8, 11])
-def test_resumed_from_any_checkpoint_it_takes_the_same_steps(new_run, monkeypatch, stop_at):
+def test_resumed_from_any_checkpoint_it_takes_the_same_steps(new_run, stop_at, average_decay):
+    training = plan(average_decay=average_decay)
     straight = new_run()
-    trained(straight, plan())
+    trained(straight, training)
 
     class PowerCutError(BaseException):
         pass
 
     broken = new_run()
-    objective = Line(plan())
+    objective = Line(training)
     real = objective.batch
 
     def batch(step, shard):
@@ -173,9 +175,9 @@ def test_resumed_from_any_checkpoint_it_takes_the_same_steps(new_run, monkeypatc
 
     objective.batch = batch
     with pytest.raises(PowerCutError):
-        fit(objective, broken, plan(), CPU, shows=False)
+        fit(objective, broken, training, CPU, shows=False)
     checkpoint = "latest" if stop_at > 1 else None
-    again, progress = trained(broken, plan(), checkpoint=checkpoint)
+    again, progress = trained(broken, training, checkpoint=checkpoint)
     assert again.seen[0] == stop_at - stop_at % 2
     assert progress.ended == "finished"
     assert rows(broken) == rows(straight)
@@ -184,6 +186,31 @@ def test_resumed_from_any_checkpoint_it_takes_the_same_steps(new_run, monkeypatc
         assert one.read_bytes() == other.read_bytes()
     one, other = (read_checkpoint(find_checkpoint(run.checkpoints)).state["progress"] for run in (straight, broken))
     assert one == other
+
+
+def test_the_average_of_the_weights_is_what_is_evaluated_and_saved(new_run):
+    plain, averaged = new_run(), new_run()
+    every = {"checkpoint_every": 1, "evaluate_every": 1, "keep_checkpoints": 20}
+    trained(plain, plan(**every))
+    trained(averaged, plan(**every, average_decay=0.8))
+    scores = [row["evaluation"]["score"] for row in rows(averaged) if "evaluation" in row]
+    expected = torch.ones(1, 2)
+    for step in range(1, 13):
+        weight = read_checkpoint(find_checkpoint(plain.checkpoints, str(step))).model["weight"]
+        found = read_checkpoint(find_checkpoint(averaged.checkpoints, str(step)))
+        assert torch.equal(found.optimizer["trained/weight"], weight), "training goes on from the weights themselves"
+        decay = min(0.8, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weight
+        torch.testing.assert_close(found.model["weight"], expected)
+        assert scores[step - 1] == pytest.approx(float(expected.square().sum()), rel=1e-5)
+    assert not torch.allclose(expected, weight, rtol=0.01)
+
+
+def test_a_checkpoint_without_the_weights_in_training_is_refused(new_run):
+    run = new_run()
+    trained(run, plan())
+    with pytest.raises(CheckpointError, match=r"lacks the weight in training 'weight'"):
+        trained(run, plan(average_decay=0.9), checkpoint="latest")
 
 
 def test_a_finished_run_takes_no_step_when_it_is_resumed(new_run):

@@ -187,8 +187,9 @@ def bits(run: Path, step: int) -> dict[str, bytes]:
     } | {"metrics": (run / "metrics.jsonl").read_bytes()}
 
 
-def test_a_resumed_run_on_the_same_database_goes_on_to_the_same_bits(workplace):
-    flags = "--steps 30 --batch-size 16 --checkpoint-interval 10 --eval-interval 10"
+@pytest.mark.parametrize("kind", ["", "--average-decay 0.9 --kind tower --depth 1"])
+def test_a_resumed_run_on_the_same_database_goes_on_to_the_same_bits(workplace, kind):
+    flags = f"--steps 30 --batch-size 16 --checkpoint-interval 10 --eval-interval 10 {kind}"
     assert train(flags, "--runs-dir whole --model-dir m1 --stats s1.json") == 0
     whole = bits(newest_run("whole"), 30)
     assert train(flags, "--runs-dir broken --model-dir m2 --stats s2.json") == 0
@@ -226,6 +227,31 @@ def test_model_files_are_the_contract_s_and_one_always_stays(workplace):
     assert "latest.onnx" in names
     assert (Path("data/models/latest.onnx").stat().st_mode & 0o444) == 0o444
     assert Path("data/models/latest.onnx").read_bytes() == Path("data/models/model_step_000140.onnx").read_bytes()
+
+
+def test_the_net_that_is_published_is_the_average_where_one_is_kept(workplace):
+    flags = "--steps 20 --batch-size 8 --checkpoint-interval 20 --average-decay 0.95 --kind tower --depth 1"
+    assert train(flags) == 0
+    folder = newest_run() / "checkpoints/step_00000020"
+    averaged = load_file(folder / "model.safetensors")
+    trained = {
+        name.removeprefix("trained/"): value
+        for name, value in load_file(folder / "optimizer.safetensors").items()
+        if name.startswith("trained/")
+    }
+    assert trained.keys() == {name for name in averaged if not name.endswith("num_batches_tracked")}
+    made = objective(workplace / "run", net={"kind": "tower", "depth": 1})
+    observations = made.sample_observations()
+    session = onnxruntime.InferenceSession("data/models/latest.onnx")
+    published = session.run(None, {session.get_inputs()[0].name: observations})[0]
+    differences = []
+    for weights in (averaged, averaged | trained):
+        made.net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        made.net.eval()
+        with torch.inference_mode():
+            logits, _ = made.net(torch.from_numpy(observations))
+        differences.append(np.abs(logits.numpy() - published).max())
+    assert differences[0] < 1e-4 < differences[1]
 
 
 def test_statistics_have_every_key_that_a_page_reads(workplace):

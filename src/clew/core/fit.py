@@ -22,7 +22,7 @@ from clew.core.checkpoint import check_same_model, drop_later, find_checkpoint, 
 from clew.core.devices import Placement
 from clew.core.errors import EXIT_INTERRUPTED, CheckpointError, ClewError, UsageError
 from clew.core.metrics import Recorder
-from clew.core.optimizers import Optimizer
+from clew.core.optimizers import Optimizer, WeightAverage
 from clew.core.recipe import Training
 from clew.core.run import Run
 
@@ -155,7 +155,7 @@ def fit(
             f"{training.accumulation} micro-batches: make it a multiple of {parts_of_step}."
         )
     planned = objective.planned_steps()
-    optimizer = Optimizer(objective.model, training)
+    optimizer, average = Optimizer(objective.model, training), WeightAverage(objective.model, training.average_decay)
     leads, companion = placement.leads, objective.companion
     recorder = Recorder(run, planned_steps=planned, items=objective.items, shows=shows) if leads else None
     loss_of: Callable[[Any], Loss] = torch.compile(objective.loss, dynamic=False) if compiled else objective.loss
@@ -163,32 +163,34 @@ def fit(
     def save(*, best: bool = False) -> None:
         if not (recorder and leads):
             return
-        save_checkpoint(
-            run.checkpoints,
-            step=progress.step,
-            model=objective.model.state_dict(),
-            optimizer=optimizer.tensors(),
-            state={
-                "run_id": run.run_id,
-                "recipe_sha256": run.manifest["recipe_sha256"],
-                "evidence_sha256": run.manifest["evidence"]["sha256"],
-                "model": objective.describe_model(),
-                "progress": asdict(progress),
-                "objective": objective.state(),
-                "metrics_bytes": recorder.offset(),
-            },
-            best=best,
-            keep=training.keep_checkpoints,
-        )
-        if companion:
-            regular = progress.step % training.checkpoint_every == 0 or progress.ended is not None
-            companion.saved(progress, regular=regular)
+        with average.in_place():
+            save_checkpoint(
+                run.checkpoints,
+                step=progress.step,
+                model=objective.model.state_dict(),
+                optimizer=optimizer.tensors() | average.trained(),
+                state={
+                    "run_id": run.run_id,
+                    "recipe_sha256": run.manifest["recipe_sha256"],
+                    "evidence_sha256": run.manifest["evidence"]["sha256"],
+                    "model": objective.describe_model(),
+                    "progress": asdict(progress),
+                    "objective": objective.state(),
+                    "metrics_bytes": recorder.offset(),
+                },
+                best=best,
+                keep=training.keep_checkpoints,
+            )
+            if companion:
+                regular = progress.step % training.checkpoint_every == 0 or progress.ended is not None
+                companion.saved(progress, regular=regular)
 
     try:
-        progress = _restore(objective, optimizer, run, recorder, checkpoint)
+        progress = _restore(objective, optimizer, average, run, recorder, checkpoint)
         with _stop_requested(forwarded=placement.world > 1, says=leads) as stop, _explained(stop, progress, run):
             if companion:
-                companion.began(progress)
+                with average.in_place():
+                    companion.began(progress)
             while progress.ended is None and progress.step < planned:
                 step = progress.step
                 if companion and _stopped_while_waiting(companion, step, placement, stop):
@@ -214,6 +216,7 @@ def fit(
                     raise ClewError(_not_finite(step, float(sums["loss"] / weight), gradient_norm, run))
                 optimizer.step()
                 progress.step += 1
+                average.update(progress.step)
                 progress.items_seen += int(weight)
                 if logs and recorder:
                     row: dict[str, Any] = {"step": progress.step}
@@ -225,7 +228,8 @@ def fit(
                         companion.logged(row, progress)
                 improved = False
                 if progress.step % training.evaluate_every == 0 or progress.step == planned:
-                    improved = _evaluate(objective, training, progress, recorder)
+                    with average.in_place():
+                        improved = _evaluate(objective, training, progress, recorder)
                 if progress.ended is None and progress.step == planned:
                     progress.ended = "finished"
                 if improved or stops or progress.ended or progress.step % training.checkpoint_every == 0:
@@ -279,7 +283,12 @@ def _evaluate(objective: Objective, training: Training, progress: Progress, reco
 
 
 def _restore(
-    objective: Objective, optimizer: Optimizer, run: Run, recorder: Recorder | None, which: str | None
+    objective: Objective,
+    optimizer: Optimizer,
+    average: WeightAverage,
+    run: Run,
+    recorder: Recorder | None,
+    which: str | None,
 ) -> Progress:
     """Take back what a checkpoint holds, and drop what was recorded after it: the loop will record it again."""
     if which is None:
@@ -295,7 +304,7 @@ def _restore(
             f"weights: clew train RECIPE --start-from {path}."
         )
     load_weights(objective.model, found.model, path)
-    optimizer.load(found.optimizer)
+    optimizer.load(average.restore(found.optimizer))
     try:
         objective.restore(found.state["objective"])
         progress = Progress(**found.state["progress"])

@@ -1,8 +1,10 @@
-"""Optimisers made from a recipe, stepped as one, and turned into named tensors for a checkpoint."""
+"""Optimisers made from a recipe, stepped as one, and the average of the weights that they leave; both turn into named
+tensors for a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from clew.core.errors import CheckpointError
 from clew.core.recipe import Training
 
 _SEPARATOR = "/"
+_TRAINED = "trained/"
+_YOUNG = 10
+"""After t steps the average forgets as one with the decay (1 + t) / (10 + t) does, where that is less."""
 
 
 class Optimizer:
@@ -86,3 +91,57 @@ class Optimizer:
             part.state[parameter][field] = value.to(parameter.device, copy=True)
         if lacking := [name for name, (part, parameter) in owners.items() if tensors and parameter not in part.state]:
             raise CheckpointError(f"The optimiser state lacks '{lacking[0]}': it is of another model or optimiser.")
+
+
+class WeightAverage:
+    """The exponential moving average of a model's weights and running statistics; nothing at all at a decay of 0.
+
+    Where the learning rate never falls, the average takes its place (Polyak and Juditsky 1992; Izmailov et al. 2018):
+    it is good at any time, so that a run without an end needs no schedule.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        state = model.state_dict(keep_vars=False) if decay else {}
+        # What is no fraction (a counter) is not averaged: it is the same in both.
+        self._live: dict[str, Tensor] = {name: value for name, value in state.items() if value.is_floating_point()}
+        self._average: dict[str, Tensor] = {name: value.clone() for name, value in self._live.items()}
+
+    def update(self, step: int) -> None:
+        """Take in the weights after `step` steps. While these are few, the average forgets faster than its decay."""
+        if self._live:
+            decay = min(self._decay, (1 + step) / (_YOUNG + step))
+            torch._foreach_lerp_(list(self._average.values()), list(self._live.values()), 1.0 - decay)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The model holds the average; afterwards, the weights in training again."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def trained(self) -> dict[str, Tensor]:
+        """Within `in_place`: the weights in training by name, for a checkpoint whose model is the average."""
+        return {f"{_TRAINED}{name}": value for name, value in self._average.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Take what `trained` gave out of `tensors`, with the average in the model; return the others.
+
+        Raises `CheckpointError` when a weight is missing.
+        """
+        for name, value in self._average.items():
+            if f"{_TRAINED}{name}" not in tensors:
+                raise CheckpointError(f"The checkpoint lacks the weight in training '{name}': it has no average.")
+            value.copy_(tensors[f"{_TRAINED}{name}"])
+        self._swap()
+        return {name: value for name, value in tensors.items() if not name.startswith(_TRAINED)}
+
+    def _swap(self) -> None:
+        """Exchange values, not tensors: compiled code and optimisers hold on to the tensors."""
+        for name, live in self._live.items():
+            average = self._average[name]
+            kept = live.clone()
+            live.copy_(average)
+            average.copy_(kept)

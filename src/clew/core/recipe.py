@@ -54,6 +54,8 @@ class Training(Section):
     """AdamW's decay rates of the first and second moment."""
     weight_decay: float = pydantic.Field(default=0.1, ge=0)
     """Decoupled weight decay, on matrices only."""
+    average_decay: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Evaluate, save and ship a moving average of the weights with this decay a step, such as 0.999. 0: no average."""
     clip: float = pydantic.Field(default=1.0, ge=0)
     """Largest norm of the gradient; a longer one is scaled down to it. 0: no limit."""
     evaluate_every: int = pydantic.Field(default=250, ge=1)
