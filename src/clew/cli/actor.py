@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pydantic
 
@@ -18,6 +19,9 @@ from clew.cli.flags import Json, Options, parse
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED
 from clew.core.metrics import print_json
 from clew.recipes.alphazero import Actor
+
+if TYPE_CHECKING:
+    from clew.games.replay import Replay, Transition
 
 
 class ActorOptions(Options):
@@ -39,6 +43,8 @@ class ActorOptions(Options):
     """How it plays."""
     seed: int = 42
     """All draws are functions of this, the actor's name and start, and the episode."""
+    max_wait: float = pydantic.Field(default=300.0, ge=0)
+    """Seconds that a finished game is kept while the database is full, locked or gone; then the actor gives up."""
     log_every: float = pydantic.Field(default=10.0, gt=0)
     """Seconds between lines of progress."""
     as_json: Json = False
@@ -101,7 +107,7 @@ def main(arguments: list[str]) -> int:
             for episode in play.step(evaluate, timestamp=int(time.time())):
                 if options.episodes and episodes == options.episodes:
                     break
-                replay.append(episode)
+                _write(episode, replay, stop, options.max_wait)
                 episodes += 1
             if time.monotonic() - shown >= options.log_every:
                 shown = time.monotonic()
@@ -111,6 +117,28 @@ def main(arguments: list[str]) -> int:
         seconds = time.monotonic() - since
         print_json({"episodes": episodes, "moves": play.moves, "seconds": round(seconds, 3)})
     return EXIT_INTERRUPTED if stop.is_set() else EXIT_DONE
+
+
+def _write(episode: list[Transition], replay: Replay, stop: threading.Event, patience: float) -> None:
+    """Write one episode; while the database cannot take it for a reason that may pass, keep it and try again."""
+    from clew.games.replay import ReplayUnavailableError
+
+    deadline, pause, told = time.monotonic() + patience, 0.5, False
+    while True:
+        try:
+            replay.append(episode)
+        except ReplayUnavailableError as error:
+            if stop.is_set() or time.monotonic() > deadline:
+                raise
+            if not told:
+                _say(f"{error} The game is kept; writing it is tried again for {patience:g} s (--max-wait).")
+            told = True
+            stop.wait(pause)
+            pause = min(2 * pause, 10.0)
+        else:
+            if told:
+                _say(f"The database takes games again; {episode[0].episode_id} is written.")
+            return
 
 
 @contextlib.contextmanager

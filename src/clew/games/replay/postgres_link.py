@@ -124,7 +124,8 @@ class Link:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             # Each piece of work is a transaction of its own; nothing stays open between.
-            connection = self._psycopg.connect(**self._parameters, autocommit=True)  # type: ignore[arg-type]
+            address = self._psycopg.conninfo.make_conninfo(**self._parameters)
+            connection = self._psycopg.connect(address, autocommit=True)
             try:
                 with connection.transaction():
                     self._prepare(connection)
@@ -161,7 +162,7 @@ class Link:
         if "resolve host" in text:
             return ReplayUnavailableError(f"{self.name}: the name of the server is not known. Check the URL.")
         if state == "53100":
-            return EvidenceError(
+            return ReplayUnavailableError(
                 f"Could not {doing} {self.name}. The server's disk is full. Nothing of it was written: free some space "
                 "and try again."
             )

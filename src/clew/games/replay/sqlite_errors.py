@@ -6,9 +6,13 @@ import sqlite3
 from pathlib import Path
 
 from clew.core.errors import ClewError, EvidenceError
+from clew.games.replay.transitions import ReplayUnavailableError
 
 _PRIMARY = 0xFF
 """The low byte of SQLite's extended codes says which kind of error it is."""
+
+_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+"""What somebody may mend while a program waits."""
 
 
 def code_of(error: sqlite3.Error) -> int:
@@ -48,4 +52,5 @@ def sentence(error: sqlite3.Error, path: Path, doing: str) -> ClewError:
         sqlite3.SQLITE_BUSY: "Another process keeps it locked for minutes: end that process.",
         sqlite3.SQLITE_LOCKED: "Another process keeps it locked for minutes: end that process.",
     }.get(code, f"SQLite says: {error}.")
-    return EvidenceError(f"Could not {doing} {path}. {told}")
+    kind = ReplayUnavailableError if code in _PASSING else EvidenceError
+    return kind(f"Could not {doing} {path}. {told}")

@@ -58,7 +58,7 @@ TRAIL = 4
 
 
 class ReplayUnavailableError(EvidenceError):
-    """The database is gone or its server does not answer; what was asked for may succeed later."""
+    """The database is gone, locked or full, or its server does not answer; what was asked for may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
