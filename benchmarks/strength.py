@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def _curve(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     chosen = sorted({round(index * (len(models) - 1) / max(1, options.points - 1)) for index in range(options.points)})
     if options.env == "tictactoe":
         chosen = chosen[-1:]
-    measured = _tictactoe if options.env == "tictactoe" else _connect4(options, folder)
+    measured = _tictactoe if options.env == "tictactoe" else connect4_measure(options, folder)
     curve = []
     for index in chosen:
         path = models[index]
@@ -113,7 +114,8 @@ def _tictactoe(model: PolicyValueModel) -> dict[str, float]:
     }
 
 
-def _connect4(options: argparse.Namespace, folder: Path) -> Any:
+def connect4_measure(options: argparse.Namespace, folder: Path) -> Callable[[PolicyValueModel], dict[str, float]]:
+    """What measures a model on solved positions that do not stand in the database of the loop in `folder`."""
     game = find_game("connect4")
     positions = open_positions(options.position_set, game, seed=42, size=options.positions)
     with open_replay(folder / "replay.db") as replay:

@@ -111,40 +111,24 @@ def _go(
     say: Say,
     shows: bool,
 ) -> Progress:
-    if not placement.leads:
-        return _fit(run, recipe, prepared, placement, checkpoint, _silent, shows=False)
-    try:
-        progress = _fit(run, recipe, prepared, placement, checkpoint, say, shows=shows)
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == EXIT_INTERRUPTED
-        _record_end(run, "interrupted" if interrupted else "failed")
-        raise
-    run.update(status=progress.ended or "finished")
-    return progress
-
-
-def _fit(
-    run: Run,
-    recipe: Recipe,
-    prepared: Prepared,
-    placement: Placement,
-    checkpoint: str | None,
-    say: Say,
-    *,
-    shows: bool,
-) -> Progress:
-    objective = prepared.objective(run.folder, placement)
-    if checkpoint is None and recipe.start_from:
-        _start_from(_source_checkpoint(recipe.start_from), objective)
-    compiled = devices.pays_to_compile(recipe.training, placement.device, objective.planned_flops())
+    with _end_recorded(run, placement):
+        objective = prepared.objective(run.folder, placement)
+        if checkpoint is None and recipe.start_from:
+            _start_from(_source_checkpoint(recipe.start_from), objective)
+        compiled = devices.pays_to_compile(recipe.training, placement.device, objective.planned_flops())
+        if placement.leads:
+            run.update(status="running", device={**placement.describe(), "compiled": compiled})
+        say(
+            f"{_parameters(objective.model):,} parameters, {objective.planned_steps():,} steps planned, "
+            f"{placement.device}, {str(placement.dtype).removeprefix('torch.')}, "
+            f"{torch.get_num_threads()} threads{', compiled' if compiled else ''}"
+        )
+        progress = fit(
+            objective, run, recipe.training, placement, compiled=compiled, checkpoint=checkpoint, shows=shows
+        )
     if placement.leads:
-        run.update(status="running", device={**placement.describe(), "compiled": compiled})
-    say(
-        f"{_parameters(objective.model):,} parameters, {objective.planned_steps():,} steps planned, "
-        f"{placement.device}, {str(placement.dtype).removeprefix('torch.')}, "
-        f"{torch.get_num_threads()} threads{', compiled' if compiled else ''}"
-    )
-    return fit(objective, run, recipe.training, placement, compiled=compiled, checkpoint=checkpoint, shows=shows)
+        run.update(status=progress.ended or "finished")
+    return progress
 
 
 def _start_from(source: Path, objective: Objective) -> None:
@@ -171,13 +155,19 @@ def _source_checkpoint(name: str) -> Path:
     raise ClewError(f"--start-from {name}: this is neither a checkpoint folder nor a run folder.")
 
 
-def _record_end(run: Run, status: str) -> None:
-    """Note how the run ended; a disk that is full must not hide the error that is on its way to the user."""
+@contextlib.contextmanager
+def _end_recorded(run: Run, placement: Placement) -> Iterator[None]:
+    """Note in the run how an error ended it."""
     try:
-        run.update(status=status)
-        files.remove_leftovers(run.checkpoints)
-    except ClewError:
-        return
+        yield
+    except BaseException as error:
+        if placement.leads:
+            interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == EXIT_INTERRUPTED
+            # A disk that is full must not hide the error that is on its way to the user.
+            with contextlib.suppress(ClewError):
+                run.update(status="interrupted" if interrupted else "failed")
+                files.remove_leftovers(run.checkpoints)
+        raise
 
 
 def _differences(run: Run, placement: Placement) -> list[str]:
