@@ -80,9 +80,9 @@ def test_losses_are_those_worked_out_by_hand(workplace):
         log_probabilities = scores - np.log(np.exp(scores).sum())
         policy_losses.append(-(batch.policy[row].double().numpy()[legal] * log_probabilities).sum())
         value_losses.append((float(values[row].detach()) - float(batch.value[row])) ** 2)
-    assert float(loss.parts["policy_loss"]) == pytest.approx(np.mean(policy_losses), rel=1e-5)
-    assert float(loss.parts["value_loss"]) == pytest.approx(np.mean(value_losses), rel=1e-5)
-    assert float(loss.total) == pytest.approx(np.mean(policy_losses) + np.mean(value_losses), rel=1e-5)
+    assert float(loss.parts["policy_loss"].detach()) == pytest.approx(np.mean(policy_losses), rel=1e-5)
+    assert float(loss.parts["value_loss"].detach()) == pytest.approx(np.mean(value_losses), rel=1e-5)
+    assert float(loss.total.detach()) == pytest.approx(np.mean(policy_losses) + np.mean(value_losses), rel=1e-5)
 
 
 def test_a_row_without_legal_moves_gives_a_number_and_not_nan(workplace):
