@@ -24,7 +24,7 @@ def together(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def own_words(said: str) -> list[str]:
     """What Clew itself said, of all that torchrun prints."""
-    return [line for line in said.splitlines() if line.startswith("clew: ")]
+    return [line for line in said.splitlines() if line.startswith(("clew: ", "clew (process "))]
 
 
 @pytest.fixture(scope="module")

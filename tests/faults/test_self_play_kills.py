@@ -149,6 +149,8 @@ def test_ctrl_c_ends_the_loop_with_a_checkpoint_and_the_same_command_goes_on(tmp
     assert not descendants(tmp_path)
     said = (tmp_path / "said.txt").read_text()
     assert "Traceback" not in said
+    assert "clew: error" not in said
+    assert "clew: Stopped at step" in said
     assert "go on with the same command" in said
     ended = subprocess.run(
         clew_command(*arguments), capture_output=True, text=True, env=environment(), timeout=300, cwd=tmp_path

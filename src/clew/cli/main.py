@@ -87,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClewError as error:
         # Behind torchrun several processes may speak: each says which one it is.
         which = f" (process {os.environ.get('RANK', '0')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
-        print(f"clew: error{which}: {error}", file=sys.stderr)
+        # A stop that was asked for is no error.
+        head = "clew" if error.exit_code == EXIT_INTERRUPTED else "clew: error"
+        print(f"{head}{which}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("clew: interrupted.", file=sys.stderr)
