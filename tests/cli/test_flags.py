@@ -71,7 +71,7 @@ def test_help_shows_docstrings_and_defaults_and_ends_well(capsys):
         (["--wheels", "many"], r"--wheels: .*'many'"),
         (["--wheels"], r"--wheels.* Expected 1 value"),
         (["--paint", "blue"], r"invalid choice 'blue' .* \('red', 'green'\)"),
-        (["--horse-power", "0"], r"horse_power .*greater than or equal to 1"),
+        (["--horse-power", "0"], r"--horse-power is 0: input should be greater than or equal to 1\."),
     ],
 )
 def test_what_does_not_fit_is_one_sentence_with_the_way_to_help(capsys, arguments, said):

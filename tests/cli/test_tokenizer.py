@@ -82,8 +82,8 @@ def test_the_styles_are_listed(capsys):
     ("more", "code", "what"),
     [
         (["--data-dir", "missing"], 1, "There is no folder missing"),
-        (["--vocab-size", "255"], 2, "vocab_size"),
-        (["--validation-fraction", "1"], 2, "validation_fraction"),
+        (["--vocab-size", "255"], 2, "--vocab-size is 255: input should be greater than or equal to"),
+        (["--validation-fraction", "1"], 2, "--validation-fraction is 1.0: input should be less than 1"),
         (["--style", "linse"], 2, "Did you mean 'lines'"),
         (["--output", "."], 2, "is a folder"),
         (["--outptu", "x"], 2, "--output"),

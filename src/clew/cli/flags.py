@@ -68,8 +68,17 @@ _NOISE = re.compile(
 )
 
 
+_BOUND = re.compile(r"(\w+) (Input should [^\[]*?) \[type=\w+, input_value=(.*?), input_type=\w+\]")
+"""What pydantic says of a value that is of the right type but out of bounds."""
+
+
 def _sentence(text: str) -> str:
     """Take tyro's boxes and help texts and pydantic's addresses off an error message, and make one line of it."""
+    bare = " ".join(" ".join(_BOX.sub(" ", line.strip()) for line in text.splitlines()).split())
+    if bounds := _BOUND.findall(bare):
+        return " ".join(
+            f"--{name.replace('_', '-')} is {value}: {said[0].lower()}{said[1:]}." for name, said, value in bounds
+        )
     said: list[str] = []
     meant: list[str] = []
     suggests = False
