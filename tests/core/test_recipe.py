@@ -87,7 +87,7 @@ def test_yaml_sets_and_flags_override(tmp_path):
 def test_flags_are_held_to_the_same_conditions_as_yaml():
     with pytest.raises(UsageError, match="d_model 30 must be n_heads 8 times an even number"):
         parse("next_token", ["--d-model", "30"])
-    with pytest.raises(UsageError, match="batch_size"):
+    with pytest.raises(UsageError, match="--batch-size is 0: input should be greater than or equal to 1"):
         parse("next_token", ["--batch-size", "0"])
 
 
@@ -143,3 +143,12 @@ def test_shipped_recipes_load(name):
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(UsageError, match=r"no recipe 'tactic-bytes'\. Did you mean 'tactics-bytes'\?"):
         load("tactic-bytes")
+
+
+@pytest.mark.parametrize("tag", ['!!python/object/apply:os.mkdir ["made"]', "!!python/name:os.system"])
+def test_a_tag_that_would_make_an_object_is_refused_and_nothing_is_made(tmp_path, monkeypatch, tag):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(f"name: {tag}\n")
+    with pytest.raises(UsageError, match=r"recipe\.yaml:1: not valid YAML: could not determine a constructor"):
+        recipes.read_yaml(tmp_path / "recipe.yaml")
+    assert not (tmp_path / "made").exists()

@@ -144,12 +144,21 @@ class _OneKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _plain_yaml(text: str) -> Any:
+    """What YAML says in plain values; a tag that would make an object is refused, as by `yaml.safe_load`."""
+    loader = _OneKeyOnce(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping. Raises `ClewError` or `UsageError` with file and line."""
     with files.sentences_for(path, "read"):
         content = path.read_bytes()
     try:
-        values = yaml.load(content.decode("utf-8"), Loader=_OneKeyOnce)
+        values = _plain_yaml(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     except yaml.YAMLError as error:
