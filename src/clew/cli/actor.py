@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +15,8 @@ import pydantic
 from clew.cli.flags import Json, Options, parse
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED
 from clew.core.metrics import print_json
+from clew.core.stopping import stop_requested
+from clew.core.waiting import Pauses
 from clew.recipes.alphazero import Actor
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def main(arguments: list[str]) -> int:
     )
     plays_with = "no model yet: random moves"
     episodes, shown, since = 0, time.monotonic(), time.monotonic()
-    with _stop_asked() as stop, open_replay(options.db, create=True) as replay:
+    with stop_requested() as stop, open_replay(options.db, create=True) as replay:
         replay.upsert_metadata(game)
         while not stop.is_set() and not (options.episodes and episodes >= options.episodes):
             problem = hot.problem
@@ -123,34 +122,20 @@ def _write(episode: list[Transition], replay: Replay, stop: threading.Event, pat
     """Write one episode; while the database cannot take it for a reason that may pass, keep it and try again."""
     from clew.games.replay import ReplayUnavailableError
 
-    deadline, pause, told = time.monotonic() + patience, 0.5, False
+    pauses, told = Pauses(10.0, patience, first=0.5, sleep=stop.wait), False
     while True:
         try:
             replay.append(episode)
         except ReplayUnavailableError as error:
-            if stop.is_set() or time.monotonic() > deadline:
-                raise
-            if not told:
+            if patience and not told:
                 _say(f"{error} The game is kept; writing it is tried again for {patience:g} s (--max-wait).")
             told = True
-            stop.wait(pause)
-            pause = min(2 * pause, 10.0)
+            if stop.is_set() or not pauses.take():
+                raise
         else:
             if told:
                 _say(f"The database takes games again; {episode[0].episode_id} is written.")
             return
-
-
-@contextlib.contextmanager
-def _stop_asked() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets: what is being written is finished first."""
-    event = threading.Event()
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

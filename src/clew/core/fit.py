@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +22,10 @@ from clew.core.metrics import Recorder
 from clew.core.optimizers import Optimizer, WeightAverage
 from clew.core.recipe import Training
 from clew.core.run import Run
+from clew.core.stopping import stop_requested
+
+# A step may be long where it is compiled, so the request is answered before it is granted.
+_STOPPING = "stopping when this step is saved; once more stops at once"
 
 
 class Loss(NamedTuple):
@@ -187,7 +188,10 @@ def fit(
 
     try:
         progress = _restore(objective, optimizer, average, run, recorder, checkpoint)
-        with _stop_requested(forwarded=placement.world > 1, says=leads) as stop, _explained(stop, progress, run):
+        with (
+            stop_requested(forwarded=placement.world > 1, says=_STOPPING if leads else "") as stop,
+            _explained(stop, progress, run),
+        ):
             if companion:
                 with average.in_place():
                     companion.began(progress)
@@ -384,38 +388,3 @@ def _explained(stop: threading.Event, progress: Progress, run: Run) -> Iterator[
         raise InterruptedRunError(
             f"Stopped within step {progress.step + 1}. Continue from the last checkpoint with: clew resume {run.folder}"
         ) from error
-
-
-@contextlib.contextmanager
-def _stop_requested(*, forwarded: bool, says: bool) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts at once.
-
-    `forwarded`: torchrun passes Ctrl-C on to processes that the terminal told already, so that what comes within
-    five seconds of the first is the same request.
-    """
-    event = threading.Event()
-    asked_at: float | None = None
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def request(number: int, frame: Any) -> None:
-        nonlocal asked_at
-        # The two requests of a forwarded Ctrl-C may come within each other: the time is noted before all else.
-        if asked_at is None:
-            asked_at = time.monotonic()
-            event.set()
-            if says:
-                # A step may be long where it is compiled. Not print: this may have interrupted one.
-                os.write(2, b"stopping when this step is saved; once more stops at once\n")
-        elif not forwarded or time.monotonic() - asked_at > 5.0:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        # A forwarded request may still be on its way to a process that stops: it must not break off the farewell.
-        if not (forwarded and event.is_set()):
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -102,7 +102,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        state = model.state_dict(keep_vars=False) if decay else {}
+        state = model.state_dict() if decay else {}
         # What is no fraction (a counter) is not averaged: it is the same in both.
         self._live: dict[str, Tensor] = {name: value for name, value in state.items() if value.is_floating_point()}
         self._average: dict[str, Tensor] = {name: value.clone() for name, value in self._live.items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 from clew.core.devices import Placement
 from clew.core.errors import EXIT_USAGE, ClewError
 from clew.core.fit import Evaluation, Progress
+from clew.core.waiting import Pauses
 from clew.games.replay import Replay, ReplayUnavailableError, find_info, open_replay, without_password
 from clew.games.rules import GameInfo
 from clew.objectives.champion import Champion
@@ -27,7 +27,7 @@ class GaveUpWaitingError(ClewError):
 def wait_for_game(recipe: AlphaZeroRecipe) -> GameInfo:
     """Wait until the database is there, and read what it says of the game. Raises `GaveUpWaitingError` in the end."""
     data = recipe.data
-    pause = Pause(data.wait_interval, data.max_wait)
+    pause = Pauses(data.wait_interval, data.max_wait)
     while True:
         try:
             with open_replay(data.db) as replay:
@@ -35,26 +35,6 @@ def wait_for_game(recipe: AlphaZeroRecipe) -> GameInfo:
         except ReplayUnavailableError as error:
             if not pause.take():
                 raise GaveUpWaitingError(f"{error} It was waited for {data.max_wait:g} s (--max-wait).") from error
-
-
-class Pause:
-    """Pauses that grow from 0.05 s to `longest`, until `limit` seconds have gone by since the last `reset`."""
-
-    def __init__(self, longest: float, limit: float) -> None:
-        self._longest, self._limit = longest, limit
-        self.reset()
-
-    def reset(self) -> None:
-        self._since, self._next = time.monotonic(), 0.05
-
-    def take(self) -> bool:
-        """Sleep; return False when the limit is reached."""
-        left = self._limit - (time.monotonic() - self._since)
-        if left <= 0:
-            return False
-        time.sleep(min(self._next, self._longest, left))
-        self._next *= 2
-        return True
 
 
 class Learner:
@@ -74,7 +54,7 @@ class Learner:
     ) -> None:
         self._recipe, self._info, self._feed, self._champion = recipe, info, feed, champion
         self._publish, self._replay, self._files, self._placement = publish, replay, files, placement
-        self._pause = Pause(recipe.data.wait_interval, recipe.data.max_wait)
+        self._pause = Pauses(recipe.data.wait_interval, recipe.data.max_wait)
         self._away = False
 
     def ready(self, step: int) -> bool:

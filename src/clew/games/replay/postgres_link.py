@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from clew.core.errors import ClewError, EvidenceError, UsageError
+from clew.core.waiting import Pauses
 from clew.games.replay.transitions import ReplayUnavailableError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Link:
         `AlreadyThereError`. Raises `ReplayUnavailableError` when the server does not come back within `patience`
         seconds, and `EvidenceError` for what the server refuses.
         """
-        deadline, pause, told = time.monotonic() + patience, 0.05, False
+        pauses, told = Pauses(LONGEST_PAUSE, patience), False
         while True:
             try:
                 connection = self._connected()
@@ -113,13 +113,11 @@ class Link:
                 if not self._passes(error):
                     raise self._sentence(error, doing) from None
                 self.close()
-                if time.monotonic() + pause > deadline:
+                if not pauses.take():
                     raise self._sentence(error, doing) from None
                 if not told:
                     _log.warning("%s was lost; trying again for up to %g seconds.", self.name, patience)
                     told = True
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:

@@ -8,7 +8,6 @@ import logging
 import os
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 from clew.core import files
 from clew.core.errors import EvidenceError
+from clew.core.waiting import Pauses
 from clew.games.replay.sqlite_errors import is_busy, sentence
 from clew.games.replay.transitions import COLUMNS, ReplayUnavailableError
 
@@ -115,15 +115,13 @@ class SqliteFile:
                 return result
 
     def _patiently(self, doing: str, attempt: Callable[[], _T]) -> _T:
-        deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.001
+        pauses = Pauses(0.1, PATIENCE_SECONDS, first=0.001)
         while True:
             try:
                 return attempt()
             except sqlite3.Error as error:
-                if not is_busy(error) or time.monotonic() > deadline:
+                if not is_busy(error) or not pauses.take():
                     raise sentence(error, self.path, doing) from error
-            time.sleep(pause)
-            pause = min(2 * pause, 0.1)
 
     def is_current(self) -> bool:
         """Whether the connection that reads has the file which now has the path."""
