@@ -20,6 +20,7 @@ from typing import Any
 from common import emit, figure, say
 from strength import connect4_measure
 
+from clew import recipes
 from clew.bundle.policy_value import PolicyValueModel
 from clew.games.rules import find_game
 from clew.games.strength import never_loses
@@ -73,8 +74,8 @@ def _short_loop(folder: Path, env: str) -> Path:
 def _trained(options: argparse.Namespace, db: Path, where: Path, kind: tuple[float, int], seed: int) -> Path:
     """Train one net and return its model file."""
     share, reuse = kind
-    batch = 256 if options.env == "tictactoe" else 128
-    arguments = ["--db", db, "--max-steps", options.steps, "--seed", seed, "--batch-size", batch]
+    batch = recipes.load(options.env).training.batch_size
+    arguments = ["--db", db, "--max-steps", options.steps, "--seed", seed]
     arguments += ["--root-value-share", share, "--replay-window", options.steps * batch // reuse, "--max-reuse", 0]
     arguments += ["--checkpoint-every", options.steps, "--evaluate-every", options.steps, "--eval-games", 0]
     arguments += ["--model-dir", where / "models", "--stats", where / "stats.json", "--runs-dir", where / "runs"]

@@ -77,7 +77,7 @@ def test_every_move_of_thousands_of_positions_scores_as_bitbully_says(solver: Co
 
 @pytest.mark.slow
 def test_early_positions_score_as_bitbully_says() -> None:
-    states = random_states(np.repeat(np.arange(8, 19), 15), "early")
+    states = random_states(np.repeat(np.arange(8, 19), 40), "early")
     solver = ConnectFourSolver()
     scores = solver.scores(states)
     np.testing.assert_array_equal(scores, bitbully_scores(BitBully(opening_book=None), states))
