@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,18 @@ def test_both_budgets_are_told_apart():
     assert (few.proved_in_proposals, few.proved_in_seconds) == (False, True)
     hurried = try_theorem(EASY, Enumeration(), Budget(proposals=100_000, seconds=1e-9))
     assert not hurried.proved_in_seconds
+
+
+def test_a_proof_that_comes_after_the_seconds_are_over_is_too_late_in_time_and_counts_in_proposals():
+    class Slow(Enumeration):
+        def propose(self):
+            time.sleep(0.02)
+            return PROOF
+
+    late = try_theorem(EASY, Slow(), Budget(proposals=100, seconds=0.01))
+    assert late.seconds > 0.01
+    assert late.proposals == len(PROOF)
+    assert (late.proved_in_proposals, late.proved_in_seconds) == (True, False)
 
 
 def test_the_gain_is_over_the_theorems_that_both_prove(scripted):

@@ -150,7 +150,8 @@ class Guidance:
 def try_theorem(theorem: Theorem, proposer: Proposer, budget: Budget) -> Trial:
     """Search within the seconds first, and then, if proposals are left, within the proposals."""
     found = search(theorem, proposer, max_proposals=NO_LIMIT, max_seconds=budget.seconds)
-    in_seconds = found.proved
+    # One round of a proposer may end long after the time is up: what it proves then is too late.
+    in_seconds = found.proved and found.seconds <= budget.seconds
     if not found.proved and found.proposals < budget.proposals:
         found = search(theorem, proposer, max_proposals=budget.proposals, max_seconds=budget.patience)
     in_proposals = found.proved and found.proposals <= budget.proposals
