@@ -278,7 +278,7 @@ def test_ctrl_c_before_training_began(corpus, tmp_path, seconds):
         (["train", "tactic"], "There is no recipe 'tactic'. Did you mean 'tactics'?"),
         (["train", "next_token", "--bach-size", "3"], "Did you mean --batch-size?"),
         (["train", "next_token", "--device", "warp"], "There is no device 'warp'"),
-        (["train", "next_token", "--batch-size", "0"], "batch_size"),
+        (["train", "next_token", "--batch-size", "0"], "--batch-size is 0: input should be greater than or equal to 1"),
         (["train", "next_token", "--learning-rate", "fast"], "could not convert string to float: 'fast'"),
         (["train", "next_token", "--schedule", "cosinus"], "invalid choice 'cosinus'"),
         (["resume", "--chekpoint", "3"], "Did you mean --checkpoint?"),
