@@ -114,6 +114,32 @@ def test_a_state_that_went_through_tensors_continues_to_the_same_bits(kind):
     assert all(torch.equal(tensor, resumed.tensors()[name]) for name, tensor in optimizer.tensors().items())
 
 
+def test_a_loaded_state_continues_to_the_same_bits_where_weights_lie_channels_last():
+    """A fused step pairs weights and moments by their place in memory, whatever their strides say."""
+    torch.manual_seed(0)
+    straight = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    broken_off = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    boards = torch.randn(6, 2, 3, 5, 5)
+    optimizer = Optimizer(straight, Training())
+
+    def step(network, each, number):
+        network(boards[number]).square().sum().backward()
+        each.step()
+
+    for number in range(3):
+        step(straight, optimizer, number)
+    broken_off.load_state_dict(straight.state_dict())
+    resumed = Optimizer(broken_off, Training())
+    # As from a file, which keeps values in their logical order.
+    resumed.load(
+        {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in optimizer.tensors().items()}
+    )
+    for network, each in ((straight, optimizer), (broken_off, resumed)):
+        for number in range(3, 6):
+            step(network, each, number)
+    assert torch.equal(straight.weight, broken_off.weight)
+
+
 def test_a_loaded_state_does_not_share_memory_with_what_it_was_loaded_from():
     network = Network()
     optimizer = Optimizer(network, Training())

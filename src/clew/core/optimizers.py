@@ -87,10 +87,19 @@ class Optimizer:
             if name not in owners or (value.dim() and value.shape != owners[name][1].shape):
                 raise CheckpointError(f"The optimiser state '{key}' belongs to another model than the recipe's.")
             part, parameter = owners[name]
-            # A copy: what safetensors gives may lie in the file, which a later checkpoint removes.
-            part.state[parameter][field] = value.to(parameter.device, copy=True)
+            part.state[parameter][field] = _laid_out_like(parameter, value)
         if lacking := [name for name, (part, parameter) in owners.items() if tensors and parameter not in part.state]:
             raise CheckpointError(f"The optimiser state lacks '{lacking[0]}': it is of another model or optimiser.")
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy of `value` beside `parameter`: what safetensors gives may lie in a file that a later checkpoint removes.
+
+    Moments take the parameter's memory format, for a fused step pairs elements by their place in memory.
+    """
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 class WeightAverage:
