@@ -1,4 +1,4 @@
-"""`clew actor` where the database cannot take a game for a while."""
+"""`clew actor` where the database cannot take a game for a while, and where the model is no model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from clew.cli.main import main
 from clew.games.replay import open_replay
 from small_runs import environment
 
@@ -59,3 +60,15 @@ def test_a_game_that_finds_the_disk_full_is_kept_until_there_is_room(tmp_path, p
         assert ended.returncode == 1
         assert "the disk may be full" in ended.stderr
         assert 0 < len(written) < 20
+
+
+def test_a_model_that_is_none_from_the_start_is_told_with_what_is_played_meanwhile(tmp_path, capsys):
+    model = tmp_path / "latest.onnx"
+    model.write_text("no model")
+    database = str(tmp_path / "replay.db")
+    arguments = ["--env-id", "tictactoe", "--db", database, "--model", str(model), "--episodes", "1"]
+    assert main(["actor", *arguments]) == 0
+    said = capsys.readouterr().err
+    assert f"cannot load {model}" in said
+    assert "Moves are random until it is whole." in said
+    assert "stays in service" not in said

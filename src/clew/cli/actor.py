@@ -101,7 +101,8 @@ def main(arguments: list[str]) -> int:
                 play.simulations = how.simulations_at(iteration)
                 plays_with = f"model of iteration {iteration}, {play.simulations} simulations a move"
             elif hot.problem and hot.problem != problem:
-                _say(f"{name}: {hot.problem} The model before it stays in service.")
+                kept = "The model before it stays in service." if hot.model else "Moves are random until it is whole."
+                _say(f"{name}: {hot.problem} {kept}")
             evaluate = hot.model.evaluate if hot.model else None
             for episode in play.step(evaluate, timestamp=int(time.time())):
                 if options.episodes and episodes == options.episodes:
