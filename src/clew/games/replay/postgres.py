@@ -23,7 +23,7 @@ from clew.games.replay.postgres_schema import (
     TRANSITIONS,
     TYPES,
     WHOLE,
-    check,
+    check_columns,
     columns_of,
 )
 from clew.games.replay.transitions import (
@@ -107,7 +107,7 @@ class PostgresReplay:
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
                 connection.execute(GAME_METADATA)
                 types = columns_of(connection, "game_metadata")
-            check(self.name, "game_metadata", types, METADATA_TYPES)
+            check_columns(self.name, "game_metadata", types, METADATA_TYPES)
             # Tables made by others may keep the time as a number or a text.
             kind = types.get("updated_at", "")
             now = "extract(epoch FROM now())::bigint" if kind in WHOLE else "now()::text" if kind in TEXT else "now()"
@@ -129,7 +129,7 @@ class PostgresReplay:
             types = columns_of(connection, "game_metadata")
             if not types:
                 return []
-            check(self.name, "game_metadata", types, METADATA_TYPES)
+            check_columns(self.name, "game_metadata", types, METADATA_TYPES)
             return connection.execute(f"SELECT {', '.join(METADATA)} FROM game_metadata ORDER BY env_id").fetchall()
 
         return {row[0]: make_info(self.name, row) for row in self._link.run("read", work)}
@@ -298,7 +298,7 @@ class PostgresReplay:
         types = columns_of(connection, "transitions")
         if not types:
             return False
-        check(self.name, "transitions", types, TYPES)
+        check_columns(self.name, "transitions", types, TYPES)
         if not {"commit_xid", "commit_seq"} <= set(types):
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             connection.execute(ORDER)

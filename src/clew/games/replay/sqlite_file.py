@@ -17,9 +17,9 @@ from clew.core import files
 from clew.core.errors import EvidenceError
 from clew.core.waiting import Pauses
 from clew.games.replay.sqlite_errors import is_busy, sentence
-from clew.games.replay.transitions import COLUMNS, ReplayUnavailableError
+from clew.games.replay.transitions import COLUMNS, METADATA_TABLE, ReplayUnavailableError
 
-SCHEMA = """
+TRANSITIONS = """
 CREATE TABLE IF NOT EXISTS transitions (
     id TEXT PRIMARY KEY,
     env_id TEXT NOT NULL,
@@ -40,18 +40,8 @@ CREATE TABLE IF NOT EXISTS transitions (
 );
 CREATE INDEX IF NOT EXISTS idx_transitions_timestamp ON transitions(timestamp);
 CREATE INDEX IF NOT EXISTS idx_transitions_episode ON transitions(episode_id);
-CREATE TABLE IF NOT EXISTS game_metadata (
-    env_id TEXT PRIMARY KEY,
-    display_name TEXT NOT NULL,
-    board_width INTEGER NOT NULL,
-    board_height INTEGER NOT NULL,
-    num_actions INTEGER NOT NULL,
-    obs_size INTEGER NOT NULL,
-    legal_mask_offset INTEGER NOT NULL,
-    player_count INTEGER NOT NULL,
-    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
-);
 """
+SCHEMA = TRANSITIONS + METADATA_TABLE.format(moment="DATETIME")
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock, each time."""

@@ -47,6 +47,21 @@ METADATA = (
 )
 """Columns of the table `game_metadata`; `updated_at` stands beside them."""
 
+METADATA_TABLE = """
+CREATE TABLE IF NOT EXISTS game_metadata (
+    env_id TEXT PRIMARY KEY,
+    display_name TEXT NOT NULL,
+    board_width INTEGER NOT NULL,
+    board_height INTEGER NOT NULL,
+    num_actions INTEGER NOT NULL,
+    obs_size INTEGER NOT NULL,
+    legal_mask_offset INTEGER NOT NULL,
+    player_count INTEGER NOT NULL,
+    updated_at {moment} DEFAULT CURRENT_TIMESTAMP
+);
+"""
+"""The table `game_metadata`; `moment` is the database's type for a time."""
+
 UNREADABLE_ACTION = -1
 """`Transition.action` of a row whose stored action is not four bytes."""
 
