@@ -74,16 +74,16 @@ _BOUND = re.compile(r"(\w+) (Input should [^\[]*?) \[type=\w+, input_value=(.*?)
 
 def _sentence(text: str) -> str:
     """Take tyro's boxes and help texts and pydantic's addresses off an error message, and make one line of it."""
-    bare = " ".join(" ".join(_BOX.sub(" ", line.strip()) for line in text.splitlines()).split())
-    if bounds := _BOUND.findall(bare):
+    lines = [_BOX.sub(" ", line.strip()).strip() for line in text.splitlines()]
+    if bounds := _BOUND.findall(" ".join(" ".join(lines).split())):
         return " ".join(
             f"--{name.replace('_', '-')} is {value}: {said[0].lower()}{said[1:]}." for name, said, value in bounds
         )
     said: list[str] = []
     meant: list[str] = []
     suggests = False
-    for line in text.splitlines():
-        plain = re.sub(r"\s*\[type=.*$", "", _BOX.sub(" ", line).strip())
+    for line in lines:
+        plain = re.sub(r"\s*\[type=.*$", "", line)
         if plain.startswith("Perhaps you meant"):
             suggests = True
         elif suggests:
