@@ -11,14 +11,14 @@ from clew.core.waiting import Pauses
 @pytest.fixture
 def clock(monkeypatch):
     class Clock:
-        now, slept = 100.0, []
+        def __init__(self):
+            self.now, self.slept = 100.0, []
 
         def sleep(self, seconds):
             self.slept.append(seconds)
             self.now += seconds
 
     clock = Clock()
-    clock.slept = []
     monkeypatch.setattr(waiting.time, "monotonic", lambda: clock.now)
     return clock
 

@@ -126,7 +126,7 @@ class AlphaZero:
         self.model: nn.Module = self.net
         self.net.initialise(torch.Generator().manual_seed(key(recipe.seed, "weights") % 2**63))
         self.net.to(placement.device)
-        if self.config.kind == "tower" and placement.device.type in ("cpu", "cuda"):
+        if placement.device.type in ("cpu", "cuda"):
             # Channels last is what convolutions are fastest in: on two cores it saves 3 to 17% of a step.
             for module in self.net.modules():
                 if isinstance(module, nn.Conv2d):
