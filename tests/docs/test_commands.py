@@ -124,5 +124,7 @@ def test_the_demo_does_its_whole_job_when_it_is_made_small(
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     folder = Path(figures["folder"])
     assert (folder / "guidance.png").stat().st_size > 10_000
-    assert {"proved_with_model", "proved_without_model", "bits_per_byte"} <= set(figures["held_out_new"])
+    assert {"proved_with_model", "proved_without_model", "proved_by_both", "bits_per_byte"} <= set(
+        figures["held_out_new"]
+    )
     assert (next((folder / "export").iterdir()) / "bundle.json").is_file()
