@@ -30,11 +30,11 @@ from clew.bundle.decode import greedy, sample_lines
 from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.pieces import byte_alphabet
 from clew.bundle.sampling import Sampling
-from clew.core.checkpoint import save_checkpoint
 from clew.export.huggingface import publish_huggingface
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
+from clew.training.checkpoint import save_checkpoint
 
 REFERENCE = GPTConfig(vocab_size=4096, context_length=256, d_model=256, n_layers=6, n_heads=8, d_mlp=704)
 PROMPT_TOKENS, ROWS, LINE_TOKENS = 128, 10, 24

@@ -19,17 +19,17 @@ import torch
 import torch.nn.functional as F
 from common import emit, figure, say
 
-from clew.core import devices
-from clew.core.devices import Placement
-from clew.core.fit import Shard
-from clew.core.optimizers import Optimizer
 from clew.games.replay import open_replay
 from clew.games.rules import find_game
 from clew.games.search import SearchSettings
 from clew.games.self_play import SelfPlay, SelfPlaySettings
 from clew.models.policy_value import PolicyValueNet
-from clew.objectives.alphazero import AlphaZero, PreparedReplay
+from clew.objectives.alphazero.objective import AlphaZero, PreparedReplay
 from clew.recipes.alphazero import AlphaZeroRecipe
+from clew.training import devices
+from clew.training.devices import Placement
+from clew.training.fit import Shard
+from clew.training.optimizers import Optimizer
 
 BATCH = 128
 

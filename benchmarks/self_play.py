@@ -26,7 +26,7 @@ from clew.games.rules import find_game
 from clew.games.search import SearchSettings
 from clew.games.self_play import SelfPlay, SelfPlaySettings
 from clew.models.policy_value import PolicyValueNet
-from clew.objectives.alphazero import net_config
+from clew.objectives.alphazero.objective import net_config
 from clew.recipes.alphazero import AlphaZeroRecipe
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from common import emit, figure
 
 from clew import recipes
-from clew.objectives import launch, prepare
+from clew.objectives import prepare
 from clew.proofs.tokenizers import DEFAULT_STYLE, STYLES, train_bpe
+from clew.training import launch
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from common import emit, figure
 from torch import Tensor, nn
 
 from clew import recipes
-from clew.core.recipe import Recipe
+from clew.recipes.base import Recipe
 
 CONTEXT, STRIDE = 256, 128
 WARM = 4
@@ -115,7 +115,7 @@ def run_plain(recipe: Recipe, steps: int, tokenizer_path: Path) -> dict[str, flo
 
 def run_ours(recipe: Recipe, steps: int, folder: Path) -> dict[str, float]:
     """Time the real command's loop; return useful tokens a second."""
-    from clew.objectives import launch
+    from clew.training import launch
 
     plan = recipe.training.model_copy(
         update={"log_every": 1, "evaluate_every": 10**9, "checkpoint_every": 10**9, "max_steps": WARM + steps}
@@ -133,8 +133,8 @@ def run_ours(recipe: Recipe, steps: int, folder: Path) -> dict[str, float]:
 
 
 def _compiles(recipe: Recipe) -> bool:
-    from clew.core import devices
     from clew.objectives import prepare
+    from clew.training import devices
 
     with tempfile.TemporaryDirectory() as folder, devices.placement(recipe.training) as placement:
         prepared = prepare(recipe)

@@ -13,10 +13,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from clew.bundle.pieces import byte_alphabet
-from clew.core.checkpoint import MODEL, save_checkpoint
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
+from clew.training.checkpoint import MODEL, save_checkpoint
 from postgres_server import NoPostgresError, Server
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they start.

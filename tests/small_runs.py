@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clew.cli.train import parse
+from clew.cli.runs.train import parse
 from clew.recipes.next_token import NextTokenRecipe
 
 OPERATIONS = ("join", "meet", "sum", "shift", "fold", "blend")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from clew.cli.main import main
-from clew.core.checkpoint import find_checkpoint, read_checkpoint
+from clew.training.checkpoint import find_checkpoint, read_checkpoint
 from small_runs import clew, clew_command, environment, flags, only_run, outcome, write_corpus
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from clew.core.devices import Placement
 from clew.core.errors import CheckpointError, EvidenceError
-from clew.core.fit import Shard
 from clew.objectives.next_token import NextToken, prepare
 from clew.proofs.tokenizers import load_tokenizer
+from clew.training.devices import Placement
+from clew.training.fit import Shard
 from small_runs import small_recipe, write_corpus
 
 CPU = Placement(torch.device("cpu"), torch.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from clew.cli.main import Commands, dispatch
 
 COMMANDS: Commands = {
-    "proofs": ("clew.cli.evaluate_proofs", "bits per byte, next lines found, and what guidance is worth to the prover"),
-    "games": ("clew.cli.evaluate_games", "games against random, perfect or searching players, or another model"),
+    "proofs": ("clew.cli.proofs.evaluate", "bits per byte, next lines found, and what guidance is worth to the prover"),
+    "games": ("clew.cli.games.evaluate", "games against random, perfect or searching players, or another model"),
 }
 
 

@@ -28,21 +28,21 @@ Commands = Mapping[str, tuple[str, str]]
 """Command name -> (module or module:function that runs it, one line of help)."""
 
 COMMANDS: Commands = {
-    "train": ("clew.cli.train", "train a model from a recipe: clew train tactics --data-dir data/proofs"),
-    "resume": ("clew.cli.resume", "continue a run exactly where its last checkpoint stands"),
-    "runs": ("clew.cli.runs", "list, show and compare runs"),
-    "export": ("clew.cli.export", "export a checkpoint as a verified ONNX bundle or for Hugging Face"),
-    "suggest": ("clew.cli.suggest", "let a bundle write the next lines after a prompt"),
+    "train": ("clew.cli.runs.train", "train a model from a recipe: clew train tactics --data-dir data/proofs"),
+    "resume": ("clew.cli.runs.resume", "continue a run exactly where its last checkpoint stands"),
+    "runs": ("clew.cli.runs.listing", "list, show and compare runs"),
+    "export": ("clew.cli.runs.export", "export a checkpoint as a verified ONNX bundle or for Hugging Face"),
+    "suggest": ("clew.cli.proofs.suggest", "let a bundle write the next lines after a prompt"),
     "evaluate": ("clew.cli.evaluate", "evaluate a bundle on held-out data"),
-    "actor": ("clew.cli.actor", "play games against oneself and write them into a replay database"),
-    "loop": ("clew.cli.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
-    "replay": ("clew.cli.replay", "replay databases: show, stats, check"),
-    "tournament": ("clew.cli.tournament", "checkpoints against each other: Elo with error bars"),
-    "play": ("clew.cli.play", "play a game against a model in the terminal"),
-    "proofs": ("clew.cli.proofs", "proof files: stats, generate, check"),
-    "tokenizer": ("clew.cli.tokenizer", "train a tokenizer and print its compression"),
-    "demo": ("clew.cli.demo", "the main job, small: generate, train, export, prove"),
-    "doctor": ("clew.cli.doctor", "what this machine has, what is missing, and how to mend it"),
+    "actor": ("clew.cli.games.actor", "play games against oneself and write them into a replay database"),
+    "loop": ("clew.cli.games.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
+    "replay": ("clew.cli.games.replay", "replay databases: show, stats, check"),
+    "tournament": ("clew.cli.games.tournament", "checkpoints against each other: Elo with error bars"),
+    "play": ("clew.cli.games.play", "play a game against a model in the terminal"),
+    "proofs": ("clew.cli.proofs.files", "proof files: stats, generate, check"),
+    "tokenizer": ("clew.cli.proofs.tokenizer", "train a tokenizer and print its compression"),
+    "demo": ("clew.cli.proofs.demo", "the main job, small: generate, train, export, prove"),
+    "doctor": ("clew.cli.runs.doctor", "what this machine has, what is missing, and how to mend it"),
 }
 
 

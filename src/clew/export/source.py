@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from clew.bundle.load import read_tokenizer
-from clew.core import checkpoint, files, recipe
-from clew.core import run as runs
+from clew.core import files
 from clew.core.errors import BundleError, CheckpointError, ClewError
 from clew.models.gpt import GPT, GPTConfig
+from clew.recipes import base as recipe
+from clew.runs import folder as runs
+from clew.training import checkpoint
 
 TOKENIZER_FILE = "tokenizer.json"
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from clew.core.devices import Placement
-from clew.core.fit import Objective
-from clew.core.recipe import Recipe
-from clew.core.run import Evidence
+from clew.recipes.base import Recipe
+from clew.runs.folder import Evidence
+from clew.training.devices import Placement
+from clew.training.fit import Objective
 
 
 class Prepared(Protocol):

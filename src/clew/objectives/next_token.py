@@ -16,17 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clew.core.devices import Placement
 from clew.core.errors import CheckpointError, ClewError, EvidenceError
-from clew.core.fit import Evaluation, Loss, Shard
 from clew.core.randomness import generator, key
-from clew.core.recipe import Recipe
-from clew.core.run import Evidence
 from clew.models.gpt import GPT, GPTConfig, dropout_planes
 from clew.objectives.packing import IGNORED, PackedStream, Rows, Tokens, evaluation_rows
 from clew.proofs.corpus import Corpus, Split, read_corpus, split_by_theorem
 from clew.proofs.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer, train_bpe
+from clew.recipes.base import Recipe
 from clew.recipes.next_token import NextTokenRecipe
+from clew.runs.folder import Evidence
+from clew.training.devices import Placement
+from clew.training.fit import Evaluation, Loss, Shard
 
 TOKENIZER = "tokenizer.json"
 

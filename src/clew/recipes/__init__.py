@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from clew.core import recipe
 from clew.core.errors import UsageError, nearest
-from clew.core.recipe import Recipe
+from clew.recipes import base as recipe
+from clew.recipes.base import Recipe
 
 OBJECTIVES = {
     "next_token": "clew.recipes.next_token:NextTokenRecipe",

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-from clew.core.recipe import Recipe, Section, Training
+from clew.recipes.base import Recipe, Section, Training
 
 
 class ReplayData(Section):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from clew.core.recipe import Recipe, Section
+from clew.recipes.base import Recipe, Section
 
 
 class Data(Section):

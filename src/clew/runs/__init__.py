@@ -1,0 +1,1 @@
+"""Runs: one training in one folder. No torch here."""

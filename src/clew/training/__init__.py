@@ -1,0 +1,1 @@
+"""Training: the one loop, what it runs on, and what it saves."""

@@ -1,0 +1,154 @@
+"""Recipes: one class, YAML and flags; what is unknown is named with the nearest that is known."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from clew.cli.runs.train import parse
+from clew.core.errors import ClewError, UsageError
+from clew.recipes import OBJECTIVES, load, presets, recipe_class
+from clew.recipes import base as recipes
+from clew.recipes.base import Section
+from clew.recipes.next_token import NextTokenRecipe
+
+
+def from_yaml(tmp_path, text: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return load(str(path))
+
+
+def sections(kind: type[Section]):
+    yield kind
+    for field in kind.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from sections(field.annotation)
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path):
+    with pytest.raises(UsageError, match=r"mine\.yaml: unknown key 'sed'\. Did you mean 'seed'\?"):
+        from_yaml(tmp_path, "objective: next_token\nsed: 1\n")
+
+
+def test_an_unknown_key_of_a_section_names_the_nearest_of_that_section(tmp_path):
+    with pytest.raises(UsageError, match=r"unknown key 'model\.d_modell'\. Did you mean 'd_model'\? Known here: con"):
+        from_yaml(tmp_path, "objective: next_token\nmodel: {d_modell: 64}\n")
+
+
+def test_every_fault_is_named_at_once(tmp_path):
+    with pytest.raises(UsageError, match=r"(?s)'training\.batch_size' is 0: .*unknown key 'data\.folder'"):
+        from_yaml(tmp_path, "objective: next_token\ntraining: {batch_size: 0}\ndata: {folder: x}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("objective: next_token\nseed: 1\nseed: 2\n", r"mine\.yaml:3: .*the key 'seed' stands twice"),
+        ("objective: next_token\ntraining:\n  clip: 1\n  clip: 2\n", r"mine\.yaml:4: .*the key 'clip' stands twice"),
+        ("objective: next_token\n  name: a\n", r"mine\.yaml:2: not valid YAML"),
+        ("training: {batch_size: 3", r"mine\.yaml:1: not valid YAML"),
+        ("objective: \x00", r"mine\.yaml: not valid YAML: unacceptable character"),
+        ("? [a]\n: b\n", r"mine\.yaml:1: not valid YAML: a key must be a word or a number"),
+        ("- a\n", "holds no recipe"),
+        ("", "holds no recipe"),
+        ("name: x\n", "the key 'objective' is missing"),
+        ("objective: next_tokens\n", r"no objective 'next_tokens'\. Did you mean 'next_token'\?"),
+        ("objective: next_token\ntraining: 5\n", "'training' is 5"),
+        ("objective: next_token\nname: a/b\n", "'name' is 'a/b'"),
+        ("objective: next_token\nmodel: {d_model: 30, n_heads: 8}\n", "d_model 30 must be n_heads 8 times an even"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(tmp_path, text, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        from_yaml(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_another_encoding_or_not_there_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        load(str(tmp_path / "mine.yaml"))
+    with pytest.raises(ClewError, match=r"Could not read .*none\.yaml\. There is no such file"):
+        load(str(tmp_path / "none.yaml"))
+
+
+def test_yaml_sets_and_flags_override(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("objective: next_token\ntraining: {batch_size: 8, learning_rate: 3e-4}\nmodel: {d_model: 64}\n")
+    made, options = parse(str(path), ["--batch-size", "16", "--runs-dir", "elsewhere"])
+    assert isinstance(made, NextTokenRecipe)
+    assert (made.training.batch_size, made.training.learning_rate, made.model.d_model) == (16, 3e-4, 64)
+    assert made.model.n_layers == NextTokenRecipe().model.n_layers
+    assert str(options.runs_dir) == "elsewhere"
+
+
+def test_flags_are_held_to_the_same_conditions_as_yaml():
+    with pytest.raises(UsageError, match="d_model 30 must be n_heads 8 times an even number"):
+        parse("next_token", ["--d-model", "30"])
+    with pytest.raises(UsageError, match="--batch-size is 0: input should be greater than or equal to 1"):
+        parse("next_token", ["--batch-size", "0"])
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        NextTokenRecipe().training.batch_size = 3
+
+
+def test_a_recipe_survives_its_yaml(tmp_path):
+    made = NextTokenRecipe(name="mine", seed=-3)
+    (tmp_path / "r.yaml").write_text(recipes.to_yaml(made))
+    assert recipes.validate(NextTokenRecipe, recipes.read_yaml(tmp_path / "r.yaml"), "r.yaml") == made
+
+
+def test_the_hash_is_of_the_values_and_not_of_their_spelling(tmp_path):
+    one = from_yaml(tmp_path, "objective: next_token\nseed: 1\ntraining: {learning_rate: 3e-4, batch_size: 32}\n")
+    other = from_yaml(tmp_path, "training: {batch_size: 32.0, learning_rate: 0.0003}\nobjective: next_token\nseed: 1\n")
+    assert recipes.sha256(one) == recipes.sha256(other)
+    assert recipes.sha256(one) != recipes.sha256(from_yaml(tmp_path, "objective: next_token\nseed: 2\n"))
+
+
+def test_every_field_says_in_help_what_it_is(capsys):
+    for objective in OBJECTIVES:
+        kind = recipe_class(objective)
+        with pytest.raises(SystemExit) as stop:
+            parse(objective, ["--help"])
+        assert stop.value.code == 0
+        shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        for name, field in itertools.chain.from_iterable(each.model_fields.items() for each in sections(kind)):
+            assert field.description, f"{objective}: {name} has no docstring"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                continue
+            assert f"--{name.replace('_', '-')}" in shown
+            assert " ".join(field.description.split()) in shown
+
+
+def test_no_flag_stands_for_two_fields():
+    for objective in OBJECTIVES:
+        plain = [
+            name
+            for kind in sections(recipe_class(objective))
+            for name, field in kind.model_fields.items()
+            if not (isinstance(field.annotation, type) and issubclass(field.annotation, Section))
+        ]
+        assert len(plain) == len(set(plain))
+
+
+@pytest.mark.parametrize("name", presets())
+def test_shipped_recipes_load(name):
+    assert load(name).name == name
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(UsageError, match=r"no recipe 'tactic-bytes'\. Did you mean 'tactics-bytes'\?"):
+        load("tactic-bytes")
+
+
+@pytest.mark.parametrize("tag", ['!!python/object/apply:os.mkdir ["made"]', "!!python/name:os.system"])
+def test_a_tag_that_would_make_an_object_is_refused_and_nothing_is_made(tmp_path, monkeypatch, tag):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(f"name: {tag}\n")
+    with pytest.raises(UsageError, match=r"recipe\.yaml:1: not valid YAML: could not determine a constructor"):
+        recipes.read_yaml(tmp_path / "recipe.yaml")
+    assert not (tmp_path / "made").exists()
