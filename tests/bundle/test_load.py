@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from clew.bundle.load import load_bundle
@@ -37,8 +39,6 @@ def test_a_bundle_of_another_tool_loads_without_a_manifest(bundle):
 
 
 def _one_token(loaded):
-    import numpy as np
-
     return np.array([[64]]), loaded.empty_cache()
 
 
@@ -118,3 +118,34 @@ def test_a_tokenizer_that_is_none_gets_a_sentence(bundle):
 def test_a_folder_that_is_none_gets_a_sentence(tmp_path):
     with pytest.raises(BundleError, match="is not a folder"):
         load_bundle(tmp_path / "nowhere")
+
+
+def change_graph(folder: Path, change) -> None:
+    """Hand the graph of a bundle without a manifest to `change` and write it back."""
+
+    graph = onnx.load(as_foreign(folder) / "model.onnx")
+    change(graph.graph)
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+
+
+def test_a_size_that_hosts_choose_must_not_be_fixed_in_the_graph(bundle):
+    def fix(graph):
+        graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+
+    change_graph(bundle, fix)
+    with pytest.raises(BundleError, match=r"'input_ids' is tensor\(int64\) \['batch', 1\], but .* \['any', 'any'\]"):
+        load_bundle(bundle)
+
+
+def test_what_onnx_runtime_refuses_while_it_runs_gets_a_sentence(bundle):
+    loaded = load_bundle(bundle)
+    with pytest.raises(BundleError, match=r"model.onnx could not be run on .*input_ids \[1, 1\]"):
+        loaded.run(np.array([[256]]), loaded.empty_cache())
+
+
+@pytest.mark.parametrize("name", [b"input_ids", b"logits", b"batch"])
+def test_a_name_in_the_graph_that_is_no_utf8_gets_a_sentence(bundle, name):
+    content = (as_foreign(bundle) / "model.onnx").read_bytes()
+    (bundle / "model.onnx").write_bytes(content.replace(name, b"\xff" + name[1:]))
+    with pytest.raises(BundleError, match=r"UTF-8|cannot load"):
+        load_bundle(bundle)

@@ -22,6 +22,7 @@ from clew.bundle.names import (
     present_name,
 )
 from clew.bundle.pieces import token_bytes
+from clew.bundle.session import Signature, open_session, run_session, signature
 from clew.core import files
 from clew.core.errors import BundleError, ClewError
 
@@ -77,7 +78,7 @@ class Bundle:
         """Return logits [batch, seq, vocab_size] for `input_ids` [batch, seq] after `past`, and the extended cache."""
         feed: dict[str, NDArray[Any]] = dict(zip(self._past_names, past, strict=True))
         feed[INPUT_IDS] = input_ids
-        logits, *present = self._session.run(self._output_names, feed)
+        logits, *present = run_session(self._session, self._output_names, feed, self.folder / MODEL_FILE)
         return logits, present
 
 
@@ -106,8 +107,9 @@ def load_bundle(path: Path | str, *, threads: int = 1, verify: bool = True) -> B
             f"{folder / TOKENIZER_FILE} has {words} tokens, but the model has {config.vocab_size}: it is the tokenizer "
             "of another vocabulary. Put back the one that the model was trained with."
         )
-    session = _open_session(folder / MODEL_FILE, threads)
-    _check_graph(session, config, folder)
+    model = folder / MODEL_FILE
+    session = open_session(model, threads=threads, advice="Export or copy the bundle again.")
+    _check_graph(*signature(session, model), config, folder)
     return Bundle(folder, session, tokenizer, config, manifest)
 
 
@@ -152,22 +154,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
         raise BundleError(f"{path} is not a tokenizer that the tokenizers library reads: {error}.") from error
 
 
-def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is said below, in our words
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(
-            f"ONNX Runtime cannot load {path}: it is truncated, or no ONNX model that this version "
-            f"({onnxruntime.__version__}) knows. It says: {reason}. Export or copy the bundle again."
-        ) from error
-
-
-def _check_graph(session: onnxruntime.InferenceSession, config: BundleConfig, folder: Path) -> None:
+def _check_graph(actual_inputs: Signature, actual_outputs: Signature, config: BundleConfig, folder: Path) -> None:
     """Names, types and fixed dimensions of the graph must be those that the config and the contract say."""
     cache = [None, config.n_heads, None, config.head_dim]
     parts = [(layer, part) for layer in range(config.n_layers) for part in ("key", "value")]
@@ -175,11 +162,7 @@ def _check_graph(session: onnxruntime.InferenceSession, config: BundleConfig, fo
     inputs |= {past_name(*each): ("tensor(float)", cache) for each in parts}
     outputs: dict[str, tuple[str, list[int | None]]] = {LOGITS: ("tensor(float)", [None, None, config.vocab_size])}
     outputs |= {present_name(*each): ("tensor(float)", cache) for each in parts}
-    for kind, expected, found in (
-        ("input", inputs, session.get_inputs()),
-        ("output", outputs, session.get_outputs()),
-    ):
-        present = {value.name: (value.type, value.shape) for value in found}
+    for kind, expected, present in (("input", inputs, actual_inputs), ("output", outputs, actual_outputs)):
         for name in expected.keys() | present.keys():
             if name not in present or name not in expected:
                 where = "lacks" if name not in present else "has beyond its config"
@@ -188,9 +171,9 @@ def _check_graph(session: onnxruntime.InferenceSession, config: BundleConfig, fo
                 )
             type_, shape = expected[name]
             actual_type, actual_shape = present[name]
+            # A size that may be any must not be fixed either: lines and batches are of many lengths.
             fits = len(shape) == len(actual_shape) and all(
-                size is None or not isinstance(actual, int) or size == actual
-                for size, actual in zip(shape, actual_shape, strict=True)
+                not isinstance(actual, int) or size == actual for size, actual in zip(shape, actual_shape, strict=True)
             )
             if actual_type != type_ or not fits:
                 raise BundleError(
