@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clew.core.errors import ClewError
-from clew.core.files import write_bytes
-
-_MODEL, _OTHER = "#c2410c", "#8a8f98"
+from clew.core import plots
 
 
 def draw_elo(
@@ -28,17 +24,9 @@ def draw_elo(
 
     Raises `ClewError` when matplotlib is not installed or the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ClewError("Drawing needs matplotlib: pip install 'clew[train]'.") from error
-
     trained = sorted((step, index) for index, step in enumerate(steps) if step is not None)
     over_steps = len({step for step, _ in trained}) >= 3 and len({step for step, _ in trained}) == len(trained)
-    figure = Figure(figsize=(8, 4.5 if over_steps else 1.4 + 0.36 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, ((axes,),) = plots.figure(size=(8, 4.5 if over_steps else 1.4 + 0.36 * len(names)))
     bars: dict[str, Any] = {"fmt": "o", "capsize": 3, "markersize": 5, "elinewidth": 1.4}
     label, title = "Elo, with 95% intervals", f"{title} (0: {anchor})"
     if over_steps:
@@ -47,27 +35,23 @@ def draw_elo(
             [step for step, _ in trained],
             [elo[index] for index in models],
             [errors[index] for index in models],
-            color=_MODEL,
+            color=plots.MODEL,
             linestyle="-",
             linewidth=1.6,
             **bars,
         )
         for index in sorted(set(range(len(names))) - set(models)):
-            axes.axhline(elo[index], color=_OTHER, linestyle="--", linewidth=1.2)
+            axes.axhline(elo[index], color=plots.OTHER, linestyle="--", linewidth=1.2)
             axes.annotate(
                 names[index], (1.0, elo[index]), xycoords=("axes fraction", "data"), xytext=(6, 0),
-                textcoords="offset points", ha="left", va="center", color=_OTHER,
+                textcoords="offset points", ha="left", va="center", color=plots.OTHER,
             )  # fmt: skip
         axes.set(xlabel="training step", ylabel=label, title=title)
-        axes.grid(alpha=0.25)
     else:
         for row, index in enumerate(sorted(range(len(names)), key=lambda each: elo[each])):
-            colour = _OTHER if steps[index] is None and not names[index].endswith(".onnx") else _MODEL
+            colour = plots.OTHER if steps[index] is None and not names[index].endswith(".onnx") else plots.MODEL
             axes.errorbar(elo[index], row, xerr=errors[index], color=colour, **bars)
         axes.set_yticks(range(len(names)), [names[each] for each in sorted(range(len(names)), key=lambda e: elo[e])])
         axes.set(xlabel=label, title=title)
-        axes.grid(alpha=0.25, axis="x")
-    axes.spines[["top", "right"]].set_visible(False)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    write_bytes(path, content.getvalue())
+        axes.grid(visible=False, axis="y")
+    plots.save_png(figure, path)

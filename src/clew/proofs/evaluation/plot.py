@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clew.core.errors import ClewError
-from clew.core.files import write_bytes
+from clew.core import plots
 from clew.proofs.evaluation.guidance import Guidance, Trial
 
-_COLOURS = {"enumeration": "#8a8f98", "model": "#c2410c"}
+_COLOURS = {"enumeration": plots.OTHER, "model": plots.MODEL}
 
 
 def draw_guidance(comparisons: Mapping[str, Guidance], path: Path) -> None:
@@ -18,15 +16,7 @@ def draw_guidance(comparisons: Mapping[str, Guidance], path: Path) -> None:
 
     Raises `ClewError` when matplotlib is not installed or the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ClewError("Drawing needs matplotlib: pip install 'clew[train]'.") from error
-
-    figure = Figure(figsize=(11, 3.9 * len(comparisons)), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(len(comparisons), 2, squeeze=False)
+    figure, grid = plots.figure(len(comparisons), 2, size=(11, 3.9 * len(comparisons)))
     for row, (title, guidance) in zip(grid, comparisons.items(), strict=True):
         for name, trials in guidance.trials.items():
             proved = [trial for trial in trials if trial.proved_in_seconds]
@@ -39,12 +29,8 @@ def draw_guidance(comparisons: Mapping[str, Guidance], path: Path) -> None:
         for axes in row:
             axes.set(ylabel="proved", ylim=(0, 1), xlim=(0, None))
             axes.yaxis.set_major_formatter("{x:.0%}")
-            axes.grid(alpha=0.25)
-            axes.spines[["top", "right"]].set_visible(False)
             axes.legend(frameon=False, loc="upper left")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    write_bytes(path, content.getvalue())
+    plots.save_png(figure, path)
 
 
 def _climb(costs: Sequence[float], limit: float, trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
