@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, canonical JSON, and hashes."""
+"""Files that are written whole or not at all and replace nothing foreign, canonical JSON, and hashes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from clew.core.errors import ClewError
+from clew.core.errors import ClewError, UsageError
 
 _umask = os.umask(0)
 os.umask(_umask)
@@ -37,6 +39,8 @@ def sentences_for(path: Path, doing: str) -> Iterator[None]:
             errno.ENOTDIR: "A part of the path is a file, not a folder: check the path.",
             errno.EISDIR: "It is a folder where a file is needed: check the path.",
             errno.EEXIST: "It exists already: choose another name.",
+            errno.ENAMETOOLONG: "The path or a name in it is too long for this system: choose a shorter one.",
+            errno.ELOOP: "Its links lead in a circle: check the path.",
             errno.EFBIG: "The file would grow past the size limit of this process: raise it (ulimit -f).",
         }.get(error.errno or 0, f"The system says: {error.strerror or error}.")
         raise ClewError(f"Could not {doing} {path}. {advice}") from error
@@ -58,11 +62,103 @@ def fsync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def is_file(path: Path) -> bool:
+    """Whether a regular file can be seen there; False for a path that this system takes for none at all."""
+    return _has_mode(path, stat.S_ISREG)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder can be seen there; False for a path that this system takes for none at all."""
+    return _has_mode(path, stat.S_ISDIR)
+
+
+def _has_mode(path: Path, test: Callable[[int], bool]) -> bool:
+    try:
+        return test(path.stat().st_mode)
+    except (OSError, ValueError):  # too long, forbidden, or with a zero byte in it
+        return False
+
+
+def printable(path: Path | str) -> str:
+    r"""The path as text that can be printed and hashed: bytes that are no UTF-8 stand as `\xff`."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A kind of file that commands write for a user, and how an earlier one is known."""
+
+    what: str
+    """With its article, as in "a picture (PNG)"."""
+    recognises: Callable[[BinaryIO], bool]
+
+
+def json_output(what: str, *keys: str) -> Output:
+    """Outputs that are a JSON object with at least these keys."""
+    return Output(what, lambda file: _has_keys(file.read(), keys))
+
+
+def json_lines_output(what: str, *keys: str) -> Output:
+    """Outputs whose first line is a JSON object with at least these keys."""
+    return Output(what, lambda file: _has_keys(file.readline(2**20), keys))
+
+
+def text_output(what: str, beginning: str) -> Output:
+    """Outputs that are text with this beginning."""
+    content = beginning.encode("utf-8")
+    return Output(what, lambda file: file.read(len(content)) == content)
+
+
+PNG = Output("a picture (PNG)", lambda file: file.read(8) == b"\x89PNG\r\n\x1a\n")
+
+
+def _has_keys(content: bytes, keys: tuple[str, ...]) -> bool:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and all(key in value for key in keys)
+
+
+def check_output(path: Path, kind: Output) -> None:
+    """Raise `UsageError` unless `path` is free, an empty file, or an earlier output of the same `kind`.
+
+    A command calls this before it begins, and writes with `replaces=kind`, since much may happen in between.
+    """
+    _check_regular(path)
+    if is_file(path) and path.stat().st_size:
+        with sentences_for(path, "read"), path.open("rb") as file:
+            known = kind.recognises(file)
+        if not known:
+            raise UsageError(
+                f"{path} is there and is not {kind.what} that Clew wrote, so it is not replaced. Choose another name, "
+                "or remove it first."
+            )
+
+
+def _check_regular(path: Path) -> None:
+    """Raise `UsageError` for a folder, and for a device, a pipe or a socket: a rename would put a file in its place."""
+    with sentences_for(path, "write"):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{path} is a folder where a file is to be written. Name a file in it.")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is a device, a pipe or a socket, which no file may replace. Name an ordinary file.")
+
+
+def write_bytes(path: Path, content: bytes, *, replaces: Output | None = None) -> None:
     """Write `content` to `path` whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
 
-    The file is readable by others as the umask allows. Raises `ClewError` when the system refuses.
+    The file is readable by others as the umask allows. A regular file that is there is replaced: any, or one of the
+    kind that `replaces` says (`check_output`). Raises `ClewError` when the system refuses.
     """
+    if replaces is None:
+        _check_regular(path)
+    else:
+        check_output(path, replaces)
     with sentences_for(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -79,14 +175,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         fsync_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to `path`, whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+def write_text(path: Path, text: str, *, replaces: Output | None = None) -> None:
+    r"""Write UTF-8 text to `path`, whole or not at all.
+
+    A byte of a path that is no UTF-8 is a lone surrogate in Python: it is written as the escape `\udcff`, which JSON
+    reads back.
+    """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"), replaces=replaces)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, replaces: Output | None = None) -> None:
     """Write `value` as indented JSON with a final newline, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", replaces=replaces)
 
 
 def read_json(path: Path, *, what: str) -> Any:
@@ -95,7 +195,9 @@ def read_json(path: Path, *, what: str) -> Any:
         content = path.read_bytes()
     try:
         return json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError as error:
+        raise ClewError(f"{path} is not {what}: its brackets stand too deep in one another.") from error
+    except ValueError as error:  # no UTF-8, no JSON, or a number of thousands of digits
         raise ClewError(f"{path} is not {what}: it is not valid JSON ({error}).") from error
 
 
@@ -152,7 +254,9 @@ def canonical_json(value: Any) -> str:
 
 def sha256_of(content: bytes | str) -> str:
     """Hexadecimal SHA-256 of bytes, or of a string's UTF-8."""
-    return hashlib.sha256(content.encode("utf-8") if isinstance(content, str) else content).hexdigest()
+    return hashlib.sha256(
+        content.encode("utf-8", errors="backslashreplace") if isinstance(content, str) else content
+    ).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clew.core.errors import ClewError
-from clew.core.files import write_bytes
+from clew.core.files import PNG, write_bytes
 
 MODEL, OTHER = "#c2410c", "#8a8f98"
 """Colours of a model, and of what it is compared with."""
@@ -34,7 +34,7 @@ def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float]) -> tup
 
 
 def save_png(made: Any, path: Path) -> None:
-    """Write a figure to `path` as PNG, whole or not at all."""
+    """Write a figure to `path` as PNG, whole or not at all; an earlier picture is replaced, nothing else is."""
     content = io.BytesIO()
     made.savefig(content, format="png", dpi=130)
-    write_bytes(path, content.getvalue())
+    write_bytes(path, content.getvalue(), replaces=PNG)
