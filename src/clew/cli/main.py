@@ -35,7 +35,7 @@ COMMANDS: Commands = {
     "suggest": ("clew.cli.proofs.suggest", "let a bundle write the next lines after a prompt"),
     "evaluate": ("clew.cli.evaluate", "evaluate a bundle on held-out data"),
     "actor": ("clew.cli.games.actor", "play games against oneself and write them into a replay database"),
-    "loop": ("clew.cli.games.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
+    "loop": ("clew.cli.runs.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
     "replay": ("clew.cli.games.replay", "replay databases: show, stats, check"),
     "tournament": ("clew.cli.games.tournament", "checkpoints against each other: Elo with error bars"),
     "play": ("clew.cli.games.play", "play a game against a model in the terminal"),

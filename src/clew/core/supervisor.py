@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from clew.core.errors import EXIT_USAGE, ClewError
@@ -57,8 +58,10 @@ class Child:
 class Supervisor:
     """Holds children for the length of a `with` block; they end with it, and with this process however it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: what the children find in theirs beside what this process has."""
         self._lifeline = Lifeline()
+        self._environment = dict(environment or {})
         self._children: list[Child] = []
 
     def __enter__(self) -> Supervisor:
@@ -74,7 +77,7 @@ class Supervisor:
         """Start a child in a process group of its own: Ctrl-C reaches this process alone, which then asks them."""
         child.process = subprocess.Popen(
             [sys.executable, "-m", "clew.cli.main", *child.arguments],
-            env=self._lifeline.environment(os.environ),
+            env=self._lifeline.environment(os.environ | self._environment),
             pass_fds=self._lifeline.descriptors,
             stdin=subprocess.DEVNULL,
             start_new_session=True,

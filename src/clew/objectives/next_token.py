@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,19 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clew.core.errors import CheckpointError, ClewError, EvidenceError
+from clew.core.errors import CheckpointError, EvidenceError
 from clew.core.randomness import generator, key
 from clew.models.gpt import GPT, GPTConfig, dropout_planes
 from clew.objectives.packing import IGNORED, PackedStream, Rows, Tokens, evaluation_rows
-from clew.proofs.corpus import Corpus, Split, read_corpus, split_by_theorem
-from clew.proofs.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer, train_bpe
-from clew.recipes.base import Recipe
-from clew.recipes.next_token import NextTokenRecipe
-from clew.runs.folder import Evidence
+from clew.proofs.evidence import TOKENIZER, PreparedProofs
+from clew.proofs.tokenizers import Tokenizer, load_tokenizer
+from clew.runs.progress import Evaluation
+from clew.training.checkpoint import Checkpoint
 from clew.training.devices import Placement
-from clew.training.fit import Evaluation, Loss, Shard
-
-TOKENIZER = "tokenizer.json"
+from clew.training.objective import Loss, Objective, Shard, State
 
 
 class Batch(NamedTuple):
@@ -40,66 +37,14 @@ class Batch(NamedTuple):
     noise: Tensor | None
 
 
-def prepare(recipe: Recipe) -> PreparedProofs:
-    """Read the corpus and split it by theorem. Raises `EvidenceError` naming file and line of what is wrong."""
-    if not isinstance(recipe, NextTokenRecipe):
-        raise ClewError(f"The objective next_token needs its own recipe, not a {type(recipe).__name__}.")
-    corpus = read_corpus(Path(recipe.data.data_dir))
-    split = split_by_theorem(corpus, recipe.data.validation_fraction, recipe.seed)
-    return PreparedProofs(recipe, corpus, split)
-
-
-@dataclass(frozen=True)
-class PreparedProofs:
-    """A corpus that was read and split."""
-
-    recipe: NextTokenRecipe
-    corpus: Corpus
-    split: Split
-
-    @property
-    def evidence(self) -> Evidence:
-        """Kind, place and fingerprint of the corpus."""
-        return Evidence(kind="proof files", path=str(self.corpus.folder), sha256=self.corpus.fingerprint)
-
-    def describe(self) -> list[str]:
-        """What was read, what was left alone, how it was split, what leaks."""
-        lines = [
-            f"{len(self.corpus):,} proof files, {self.corpus.total_bytes:,} bytes: {len(self.split.train):,} to train "
-            f"on, {len(self.split.validation):,} held out by enclosing theorem",
-            *self.split.leakage.describe(),
-        ]
-        notice = self.corpus.stray_notice()
-        return [*lines, notice] if notice else lines
-
-    def texts(self, indices: Sequence[int]) -> list[str]:
-        """The proof files of these indices."""
-        return [self.corpus.texts[index] for index in indices]
-
-    def keep(self, folder: Path) -> None:
-        """Make the tokenizer, from the training split alone, and save it as the run's tokenizer.json."""
-        choice = self.recipe.data.tokenizer
-        if choice == "bytes":
-            tokenizer: Tokenizer = ByteTokenizer()
-        elif choice == "bpe":
-            tokenizer = train_bpe(self.texts(self.split.train), vocab_size=self.recipe.data.vocab_size)
-        else:
-            tokenizer = load_tokenizer(Path(choice))
-        tokenizer.save(folder / TOKENIZER)
-
-    def objective(self, folder: Path, placement: Placement) -> NextToken:
-        """The objective of the run in `folder`, whose tokenizer.json is there."""
-        return NextToken(self, load_tokenizer(folder / TOKENIZER), placement)
-
-
-class NextToken:
+class NextToken(Objective):
     """A GPT, batches of packed rows, cross-entropy, bits per byte."""
 
     items = "tokens"
-    companion = None
 
-    def __init__(self, prepared: PreparedProofs, tokenizer: Tokenizer, placement: Placement) -> None:
-        recipe = prepared.recipe
+    def __init__(self, prepared: PreparedProofs, folder: Path, placement: Placement) -> None:
+        """The objective of the run in `folder`, whose tokenizer.json is there."""
+        recipe, tokenizer = prepared.recipe, load_tokenizer(folder / TOKENIZER)
         self._recipe, self._tokenizer, self._placement = recipe, tokenizer, placement
         sizes = recipe.model
         self.config = GPTConfig(
@@ -111,7 +56,7 @@ class NextToken:
             d_mlp=sizes.d_mlp,
             dropout=sizes.dropout,
         )
-        self.model = GPT(self.config)
+        self.model: GPT = GPT(self.config)
         self.model.initialise(torch.Generator().manual_seed(key(recipe.seed, "weights") % 2**63))
         self.model.to(placement.device)
         training = prepared.texts(prepared.split.train)
@@ -146,7 +91,7 @@ class NextToken:
         return Loss(total / weight.clamp(min=1.0), {}, weight)
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, step: int) -> Evaluation:
         """Bits per byte and nats a token on the held-out files, and samples.
 
         The first token of a file has nothing before it and is charged log2(vocab_size) bits, so that the figure is
@@ -169,16 +114,27 @@ class NextToken:
             "validation_bits_per_byte": bits / self._held_out_bytes,
             "validation_loss": nats / tokens_scored,
         }
-        samples = [self._sample()] if self._recipe.samples.sample_tokens and place.leads else []
-        return Evaluation(figures["validation_bits_per_byte"], figures, samples)
+        samples = (self._sample(),) if self._recipe.samples.sample_tokens and place.leads else ()
+        return Evaluation(figures, watched="validation_bits_per_byte", samples=samples)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What the tokenizer was; batches need no state, they are functions of the step."""
-        return {"tokenizer_sha256": self._tokenizer.fingerprint}
+        return State({"tokenizer_sha256": self._tokenizer.fingerprint})
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def start_from(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Begin with another run's weights. Raises `CheckpointError` for another model or another tokenizer."""
+        theirs = checkpoint.state.get("objective", {}).get("tokenizer_sha256")
+        # Vocabularies of one size may still number other tokens: the weights would fit and mean nothing.
+        if theirs not in (None, self._tokenizer.fingerprint):
+            raise CheckpointError(
+                f"The checkpoint {path} was trained with another tokenizer. Give its run's: --tokenizer "
+                f"{path.parent.parent / TOKENIZER}."
+            )
+        super().start_from(checkpoint, path)
+
+    def restore(self, state: State) -> None:
         """Check that the run's tokenizer is the one that the checkpoint was trained with."""
-        if state["tokenizer_sha256"] != self._tokenizer.fingerprint:
+        if state.values["tokenizer_sha256"] != self._tokenizer.fingerprint:
             raise CheckpointError(
                 f"The run's {TOKENIZER} is not the one that the checkpoint was trained with (its hash differs). "
                 "Restore the file; a model cannot be continued with another vocabulary."

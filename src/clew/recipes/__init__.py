@@ -1,19 +1,15 @@
-"""Recipes that ship with Clew: a class for each objective, a YAML file for each thing that can be trained."""
+"""Recipes: a class for each objective, a YAML file for each thing that can be trained, and the table of families."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
+from typing import Any
 
+from clew.core import files
 from clew.core.errors import UsageError, nearest
-from clew.recipes import base as recipe
+from clew.recipes import base
 from clew.recipes.base import Recipe
-
-OBJECTIVES = {
-    "next_token": "clew.recipes.next_token:NextTokenRecipe",
-    "alphazero": "clew.recipes.alphazero:AlphaZeroRecipe",
-}
-"""Objective -> its recipe class. The objective itself is `clew.objectives.<objective>`."""
+from clew.recipes.families import find_family, known
 
 
 def presets() -> dict[str, Path]:
@@ -23,13 +19,7 @@ def presets() -> dict[str, Path]:
 
 def recipe_class(objective: str) -> type[Recipe]:
     """The recipe class of an objective. Raises `UsageError` for an unknown one."""
-    if objective not in OBJECTIVES:
-        raise UsageError(
-            f"There is no objective '{objective}'.{nearest(objective, list(OBJECTIVES))} "
-            f"Known: {', '.join(OBJECTIVES)}."
-        )
-    module, _, name = OBJECTIVES[objective].partition(":")
-    found: type[Recipe] = getattr(importlib.import_module(module), name)
+    found: type[Recipe] = find_family(objective).part("recipe")
     return found
 
 
@@ -39,16 +29,43 @@ def load(target: str) -> Recipe:
     Raises `UsageError` naming what is unknown and the nearest that is known.
     """
     shipped = presets()
-    if target in shipped or target.endswith((".yaml", ".yml")) or Path(target).is_file():
+    if target in shipped or target.endswith((".yaml", ".yml")) or files.is_file(Path(target)):
         path = shipped.get(target, Path(target))
-        values = recipe.read_yaml(path)
+        values = base.read_yaml(path)
         if "objective" not in values:
-            raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(OBJECTIVES)}.")
-        return recipe.validate(recipe_class(str(values["objective"])), values, str(path))
-    if target in OBJECTIVES:
-        return recipe.validate(recipe_class(target), {}, target)
-    known = [*shipped, *OBJECTIVES]
+            raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(known())}.")
+        return read(values, str(path))
+    if target in known():
+        return base.validate(recipe_class(target), {}, target)
+    names = [*shipped, *known()]
     raise UsageError(
-        f"There is no recipe '{target}'.{nearest(target, known)} Shipped recipes: {', '.join(shipped)}. "
+        f"There is no recipe '{target}'.{nearest(target, names)} Shipped recipes: {', '.join(shipped)}. "
         "A recipe of your own is a path that ends in .yaml."
     )
+
+
+def read(values: dict[str, Any], where: str) -> Recipe:
+    """Make the recipe that plain `values` describe; `where` names them in an error.
+
+    A key may stand in its section, or at the top where only one section has it; the keys of the earlier tools of
+    the family are read as their flags are. Raises `UsageError`.
+    """
+    family = find_family(str(values["objective"]))
+    kind: type[Recipe] = family.part("recipe")
+    flat = {name: value for name, value in values.items() if name not in kind.model_fields}
+    if not flat:
+        return base.validate(kind, values, where)
+    if family.familiar:
+        flat = family.part("familiar").keys(flat, base.validate(kind, {}, where).training)
+    settled = {name: value for name, value in values.items() if name in kind.model_fields}
+    places = base.places(kind)
+    for name, value in flat.items():
+        section, _, field = places.get(name, name).rpartition(".")
+        if not section:
+            settled[name] = value  # unknown: the check names the nearest key
+            continue
+        within = settled.get(section, {})
+        if not isinstance(within, dict) or field in within:
+            raise UsageError(f"{where}: '{name}' stands twice: at the top, and as '{section}.{field}'.")
+        settled[section] = {**within, field: value}
+    return base.validate(kind, settled, where)

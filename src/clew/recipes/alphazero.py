@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import pydantic
 
+from clew.core.errors import without_passwords
 from clew.recipes.base import Recipe, Section, Training
 
 
@@ -174,3 +175,8 @@ class AlphaZeroRecipe(Recipe):
     """Games at each evaluation."""
     actor: Actor = Actor()
     """How the actors of `clew loop` play."""
+
+    def without_secrets(self) -> Self:
+        """This recipe without the password of its database."""
+        data = self.data.model_copy(update={"db": without_passwords(self.data.db)})
+        return self.model_copy(update={"data": data})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
@@ -29,7 +29,8 @@ class Training(Section):
     batch_size: int = pydantic.Field(default=32, ge=1)
     """Examples (rows, positions, traces) in one optimiser step, over all processes and micro-batches."""
     accumulation: int = pydantic.Field(default=1, ge=1)
-    """Micro-batches that one optimiser step is split into, to fit memory; the result is the same."""
+    """Micro-batches that one optimiser step is split into, to fit memory. The result is the same but for rounding,
+    except where a net normalises over its batch (a residual tower does): there each micro-batch is normalised alone."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """adamw: AdamW for all. muon: Muon for the matrices inside the network, AdamW for the rest."""
     learning_rate: float = pydantic.Field(default=3e-4, gt=0)
@@ -75,7 +76,7 @@ class Training(Section):
     compile: Literal["auto", "yes", "no"] = "auto"
     """torch.compile of the loss. auto: where a compiler is installed and the run is long enough to pay for it."""
     threads: int = pydantic.Field(default=0, ge=0)
-    """CPU threads of each process; 0: the machine's cores shared among the processes."""
+    """CPU threads of each process; 0: OMP_NUM_THREADS, or the machine's cores shared among the processes."""
 
 
 class Recipe(Section):
@@ -91,6 +92,10 @@ class Recipe(Section):
     """Checkpoint folder or run whose weights this run starts from (only the weights: a new run, its parent named)."""
     training: Training = Training()
     """What the loop does."""
+
+    def without_secrets(self) -> Self:
+        """This recipe as it may be written down: without passwords."""
+        return self
 
 
 R = TypeVar("R", bound=Section)
@@ -171,11 +176,68 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def to_yaml(recipe: Section) -> str:
-    """The resolved recipe as YAML, in the order of the class."""
-    return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+def places(kind: type[Section], prefix: str = "") -> dict[str, str]:
+    """Field name -> dotted key of the field, for the names that stand once in `kind` and its sections."""
+    found: dict[str, list[str]] = {}
+    for name, field in kind.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            for inner, dotted in places(section, f"{prefix}{name}.").items():
+                found.setdefault(inner, []).append(dotted)
+        else:
+            found.setdefault(name, []).append(f"{prefix}{name}")
+    return {name: keys[0] for name, keys in found.items() if len(keys) == 1}
 
 
-def sha256(recipe: Section) -> str:
-    """SHA-256 of the canonical JSON of the resolved recipe."""
-    return files.sha256_of(files.canonical_json(recipe.model_dump(mode="json")))
+def changed(settings: R, changes: dict[str, Any], where: str) -> R:
+    """`settings` with other values at dotted keys, checked as a whole. Raises `UsageError`."""
+    values = settings.model_dump()
+    for dotted, value in changes.items():
+        *sections, field = dotted.split(".")
+        within = values
+        for section in sections:
+            within = within[section]
+        within[field] = value
+    return validate(type(settings), values, where)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def at(settings: Section, dotted: str) -> Any:
+    """The value at a dotted key."""
+    value: Any = settings
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, in the order of the class, without passwords."""
+    return str(yaml.safe_dump(recipe.without_secrets().model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def sha256(recipe: Recipe) -> str:
+    """SHA-256 of the canonical JSON of the resolved recipe as it is written down."""
+    return files.sha256_of(files.canonical_json(recipe.without_secrets().model_dump(mode="json")))
+
+
+def sha256_as_written(recipe: Section, values: dict[str, Any]) -> str:
+    """SHA-256 of `recipe` with those keys alone that stand in `values`, the file that it was read from.
+
+    A field that a later version of Clew adds takes its default in a run made before, and changes no hash.
+    """
+    return files.sha256_of(files.canonical_json(_only(recipe.model_dump(mode="json"), values)))
+
+
+def _only(resolved: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _only(value, values[name]) if isinstance(value, dict) and isinstance(values[name], dict) else value
+        for name, value in resolved.items()
+        if name in values
+    }

@@ -10,20 +10,27 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clew.core import files
 from clew.core.errors import ClewError, EvidenceError, UsageError, nearest, without_passwords
+from clew.core.evidence import Evidence
 from clew.recipes import base as recipe
 from clew.recipes.base import Recipe
+from clew.runs.history import as_arrays, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MANIFEST = "run_manifest.json"
 RECIPE = "recipe.yaml"
-METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 STATS = "stats.json"
 CHECKPOINTS = "checkpoints"
@@ -32,17 +39,6 @@ REPORTS = "reports"
 _RECORDED_PACKAGES = (
     "clew", "torch", "numpy", "pydantic", "safetensors", "tokenizers", "onnx", "onnxscript", "onnxruntime",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a run learns from: its kind, its key and build where it has them, where it lies and its fingerprint."""
-
-    kind: str
-    path: str
-    sha256: str
-    key: str | None = None
-    build_id: str | None = None
 
 
 class Run:
@@ -67,6 +63,22 @@ class Run:
         """Folder of evaluation reports and plots."""
         return self.folder / REPORTS
 
+    def metrics(self) -> dict[str, NDArray[np.float64]]:
+        """The logged steps as arrays, float64[steps] for each of step, loss, its parts, learning_rate, grad_norm, ...;
+        NaN where a step has no such figure. Raises `ClewError` for a line that is none of metrics."""
+        return as_arrays(read_metrics(self.folder).steps)
+
+    def evaluations(self) -> dict[str, NDArray[np.float64]]:
+        """The evaluations as arrays, as `metrics`: step, and each held-out figure."""
+        rows = read_metrics(self.folder).evaluations
+        return as_arrays([{"step": row["step"], **row["evaluation"]} for row in rows])
+
+    def curves(self, *others: Run) -> Figure:
+        """Training loss and held-out score against the step, of this run and of `others`, as a matplotlib figure."""
+        from clew.runs.curves import draw
+
+        return draw([self, *others])
+
     def update(self, **fields: Any) -> None:
         """Change fields of the manifest on disk (`status`, `device`, ...)."""
         self.manifest = {**self.manifest, **fields}
@@ -75,8 +87,9 @@ class Run:
     def read_recipe(self, kind: type[Recipe]) -> Recipe:
         """Read the resolved recipe back. Raises `ClewError` when it is not the one that the run was made with."""
         path = self.folder / RECIPE
-        loaded = recipe.validate(kind, recipe.read_yaml(path), str(path))
-        if recipe.sha256(loaded) != self.manifest["recipe_sha256"]:
+        values = recipe.read_yaml(path)
+        loaded = recipe.validate(kind, values, str(path))
+        if recipe.sha256_as_written(loaded, values) != self.manifest["recipe_sha256"]:
             raise ClewError(
                 f"{path} was edited after the run began, so resuming would not continue the same run. Restore it, or "
                 f"start a new run from these weights: clew train RECIPE.yaml --start-from {self.folder}."
@@ -102,20 +115,43 @@ class Run:
             with contextlib.suppress(ImportError):  # a system without fcntl: no lock to be had
                 import fcntl
 
-                # `clew runs list` holds the lock for the instant of a look: hence a second try.
-                for last in (False, True):
+                # Who looks whether the run is alive shares the lock for an instant, as often as a page polls.
+                deadline = time.monotonic() + 1.0
+                while True:
                     try:
                         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         break
                     except BlockingIOError:
-                        if last:
+                        if time.monotonic() > deadline:
                             raise ClewError(
                                 f"Another process is training {self.folder}. Wait for it to end, or stop it first."
                             ) from None
-                        time.sleep(0.1)
+                        time.sleep(0.01)
             yield
         finally:
             os.close(descriptor)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process trains the run at this moment."""
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            descriptor = os.open(self.folder / ".lock", os.O_RDONLY)
+            try:
+                # Shared, so that those who look do not take one another for a trainer.
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(descriptor)
+        return False
+
+    @property
+    def status(self) -> str:
+        """How the run stands; "killed" where the manifest says that it runs and no process does."""
+        recorded = str(self.manifest["status"])
+        return "killed" if recorded == "running" and not self.is_alive else recorded
 
 
 def create_run(
@@ -123,10 +159,12 @@ def create_run(
     settled: Recipe,
     evidence: Evidence,
     *,
-    parent: str | None = None,
+    parent: Mapping[str, Any] | None = None,
     keep: Callable[[Path], None] | None = None,
 ) -> Run:
     """Make `runs_dir/<name>-<utc>-<short id>/` with manifest, resolved recipe and what `keep` writes into it.
+
+    `parent`: what the manifest says of the weights that the run starts from.
 
     The folder appears whole or not at all. Raises `ClewError`.
     """
@@ -143,7 +181,8 @@ def create_run(
         "recipe_sha256": recipe.sha256(settled),
         "seed": settled.seed,
         "evidence": asdict(evidence),
-        "parent": parent,
+        "parent": None,
+        **(parent or {}),
         "git_sha": git_sha,
         "dirty": dirty,
         "versions": _versions(),
@@ -165,25 +204,47 @@ def open_run(folder: Path) -> Run:
     if not (folder / MANIFEST).is_file():
         raise ClewError(f"{folder} is not a run folder: it holds no {MANIFEST}. `clew runs list` shows the runs.")
     manifest = files.read_json(folder / MANIFEST, what="a run manifest")
-    for field in ("run_id", "name", "objective", "recipe_sha256", "evidence", "status"):
-        if not isinstance(manifest, dict) or field not in manifest:
+    if not isinstance(manifest, dict):
+        raise ClewError(f"{folder / MANIFEST} lacks the fields of a manifest: it is not one of a Clew run.")
+    for field in ("run_id", "name", "objective", "created_at", "recipe_sha256", "evidence", "status"):
+        if field not in manifest:
             raise ClewError(f"{folder / MANIFEST} lacks the field '{field}': it is not a manifest of a Clew run.")
+        kind = dict if field == "evidence" else str
+        if not isinstance(manifest[field], kind):
+            raise ClewError(f"{folder / MANIFEST}: the field '{field}' is {manifest[field]!r:.80}, which it cannot be.")
+    lacking = {"kind", "path", "sha256"} - manifest["evidence"].keys()
+    if lacking:
+        raise ClewError(f"{folder / MANIFEST}: the field 'evidence' lacks '{min(lacking)}'.")
     return Run(folder, manifest)
 
 
-def list_runs(runs_dir: Path) -> list[Run]:
-    """The runs in `runs_dir`, oldest first. A folder that is no run is passed over."""
-    if not runs_dir.is_dir():
-        return []
-    found = [open_run(path.parent) for path in runs_dir.glob(f"*/{MANIFEST}")]
-    return sorted(found, key=lambda run: (str(run.manifest["created_at"]), run.folder.name))
+def survey(runs_dir: Path) -> tuple[list[Run], list[str]]:
+    """The runs in `runs_dir`, oldest first, and a sentence about each folder whose manifest is broken.
+
+    A folder that holds no manifest is passed over.
+    """
+    found, broken = [], []
+    with contextlib.suppress(OSError):
+        for path in sorted(runs_dir.glob(f"*/{MANIFEST}")):
+            try:
+                found.append(open_run(path.parent))
+            except ClewError as error:
+                broken.append(str(error))
+    return sorted(found, key=lambda run: (run.manifest["created_at"], run.folder.name)), broken
 
 
-def find_run(name: str | None, runs_dir: Path) -> Run:
+def list_runs(runs_dir: Path = Path("runs")) -> list[Run]:
+    """The runs in `runs_dir`, oldest first. A folder that is no run, or a broken one, is passed over."""
+    return survey(runs_dir)[0]
+
+
+def find_run(name: str | None = None, runs_dir: Path = Path("runs")) -> Run:
     """Open a run by folder, by name or unique beginning of a name in `runs_dir`, or the newest one (None)."""
-    if name is not None and (Path(name) / MANIFEST).is_file():
+    if name is not None and files.is_file(Path(name) / MANIFEST):
         return open_run(Path(name))
-    runs = list_runs(runs_dir)
+    runs, broken = survey(runs_dir)
+    if not runs and broken:
+        raise ClewError(f"There is no whole run in {runs_dir}. {broken[0]}")
     if not runs:
         raise UsageError(f"There are no runs in {runs_dir}. Start one with `clew train`, or name the folder of a run.")
     if name is None:
@@ -210,10 +271,16 @@ def _git_state() -> tuple[str | None, bool | None]:
 
     def ask(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+            ["git", *quiet, *arguments], capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
 
+    # The working folder may be a stranger's repository, whose settings must not have commands run.
+    quiet = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
     try:
-        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
+        commit = ask("rev-parse", "HEAD")
+        with contextlib.suppress(subprocess.CalledProcessError):  # where no setting matches, git says so by its code
+            settings = ask("config", "--null", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process)$")
+            quiet += [word for name in settings.split("\0") if name for word in ("-c", f"{name}=")]
+        return commit, bool(ask("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"))
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None, None

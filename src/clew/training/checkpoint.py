@@ -1,41 +1,48 @@
-"""Checkpoints: safetensors and JSON in one folder, written whole or not at all, verified when read, pruned.
+"""Checkpoints as tensors: safetensors and JSON in one folder, written whole or not at all, verified when read.
 
-    checkpoints/step_00000500/{model.safetensors, optimizer.safetensors, state.json}
-    checkpoints/latest.json, best.json      {"folder": "step_00000500", "step": 500}
-
-The pointers move only after the folder they name is on the disk, so a kill at any instant leaves the last good one.
+How the folders lie and which is the newest stands in `clew.runs.checkpoints`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError
+from clew.runs.checkpoints import FORMAT, OPTIMIZER, check_files, other, point, prune, read_state
+from clew.runs.checkpoints import MODEL as MODEL
+from clew.runs.checkpoints import STATE as STATE
+from clew.runs.checkpoints import find_checkpoint as find_checkpoint
 
-MODEL = "model.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-STATE = "state.json"
-FORMAT = 1
+TENSORS = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Weights that do not train: their names in the model, where they come from, and the hash of what lies there."""
+
+    names: frozenset[str]
+    source: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds: weights and optimiser state by name, and the JSON state of everything else."""
+    """What a checkpoint holds: weights and optimiser state by name, and the state of all else as JSON and tensors."""
 
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     state: dict[str, Any]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -47,6 +54,7 @@ def save_checkpoint(
     state: Mapping[str, Any],
     best: bool,
     keep: int,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write `folder/step_NNNNNNNN`, point `latest.json` (and `best.json`) at it, and prune to the `keep` newest.
 
@@ -55,91 +63,51 @@ def save_checkpoint(
     """
     files.remove_leftovers(folder)
     path = folder / f"step_{step:08d}"
+    content = {MODEL: model, OPTIMIZER: optimizer, **({TENSORS: tensors} if tensors else {})}
     # A folder of this name is what a killed process published without its pointer: `drop_later` left no other.
     with files.whole_folder(path, replace=True) as temporary:
-        _save_tensors(temporary / MODEL, model)
-        _save_tensors(temporary / OPTIMIZER, optimizer)
-        hashes = {name: files.sha256_of_file(temporary / name) for name in (MODEL, OPTIMIZER)}
+        for name, held in content.items():
+            _save_tensors(temporary / name, held)
+        hashes = {name: files.sha256_of_file(temporary / name) for name in content}
         files.write_json(temporary / STATE, {"format": FORMAT, "step": step, **state, "sha256": hashes})
-    pointer = {"folder": path.name, "step": step}
-    files.write_json(folder / "latest.json", pointer)
-    if best:
-        files.write_json(folder / "best.json", pointer)
-    _prune(folder, keep)
+    for which in ("latest", *(["best"] if best else [])):
+        point(folder, which, path, step)
+    prune(folder, keep)
     return path
-
-
-def find_checkpoint(folder: Path, which: str = "latest") -> Path:
-    """The checkpoint folder that `which` names in `folder`: latest, best, or a step number.
-
-    Raises `CheckpointError` when there is none.
-    """
-    if which in ("latest", "best"):
-        pointer = folder / f"{which}.json"
-        if not pointer.is_file():
-            raise CheckpointError(f"{folder} holds no {which} checkpoint yet: the run ended before it saved one.")
-        content = files.read_json(pointer, what="a checkpoint pointer")
-        name = content.get("folder") if isinstance(content, dict) else None
-        if not isinstance(name, str) or not re.fullmatch(r"step_\d{8,}", name):
-            raise CheckpointError(f"{pointer} names no checkpoint folder. Choose one with --checkpoint STEP.")
-        path = folder / name
-    else:
-        number = which.removeprefix("step_")
-        path = folder / (f"step_{int(number):08d}" if number.isdigit() else which)
-    if not path.is_dir():
-        present = ", ".join(str(step) for step in _steps(folder)) or "none"
-        raise CheckpointError(f"There is no checkpoint {path}. Steps that are there: {present}.")
-    return path
-
-
-def drop_later(folder: Path, step: int, best_step: int | None) -> None:
-    """Make `step` the newest checkpoint of `folder` and `best_step` the best, and drop those after `step`.
-
-    What a resumed run computes again it then writes again, whatever a kill left between a checkpoint and its
-    pointers. The pointers move before anything is removed.
-    """
-    steps = _steps(folder)
-    for name, pointed in (("latest", step), ("best", best_step)):
-        pointer = folder / f"{name}.json"
-        if pointed not in steps:
-            pointer.unlink(missing_ok=True)
-            continue
-        content = {"folder": steps[pointed].name, "step": pointed}
-        if not pointer.is_file() or files.read_json(pointer, what="a checkpoint pointer") != content:
-            files.write_json(pointer, content)
-    for later in (path for number, path in steps.items() if number > step):
-        with files.sentences_for(later, "remove"):
-            files.remove_folder(later)
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """Read the JSON state of a checkpoint folder. Raises `CheckpointError` when it is no checkpoint's."""
-    state_path = path / STATE
-    if not state_path.is_file():
-        raise CheckpointError(f"{path} is not a checkpoint: it has no {STATE}.")
-    state = files.read_json(state_path, what="the state of a checkpoint")
-    if not isinstance(state, dict) or state.get("format") != FORMAT or not isinstance(state.get("sha256"), dict):
-        raise CheckpointError(f"{state_path} is not the state of a Clew checkpoint of format {FORMAT}.")
-    return state
 
 
 def read_checkpoint(path: Path, *, with_optimizer: bool = True) -> Checkpoint:
     """Read and verify a checkpoint folder. Raises `CheckpointError` naming the file that is missing or altered."""
     state = read_state(path)
-    tensors: dict[str, dict[str, Tensor]] = {}
-    for name in (MODEL, OPTIMIZER) if with_optimizer else (MODEL,):
-        file = path / name
-        if not file.is_file():
-            raise CheckpointError(f"The checkpoint {path} lacks {name}. {_other(path)}")
-        if files.sha256_of_file(file) != state["sha256"].get(name):
-            raise CheckpointError(
-                f"{file} is truncated or was altered: its hash is not the recorded one. {_other(path)}"
-            )
+    names = (MODEL, *((OPTIMIZER,) if with_optimizer else ()), *((TENSORS,) if TENSORS in state["sha256"] else ()))
+    check_files(path, state, names)
+    held: dict[str, dict[str, Tensor]] = {}
+    for name in names:
         try:
-            tensors[name] = load_file(file)
-        except SafetensorError as error:
-            raise CheckpointError(f"{file} cannot be read: {error}. {_other(path)}") from error
-    return Checkpoint(tensors[MODEL], tensors.get(OPTIMIZER, {}), state)
+            held[name] = load_file(path / name)
+        except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{path / name} cannot be read: {error}. {other(path)}") from error
+    return Checkpoint(held[MODEL], held.get(OPTIMIZER, {}), state, held.get(TENSORS, {}))
+
+
+def weights_of(model: nn.Module, frozen: Frozen | None = None) -> dict[str, Tensor]:
+    """What a checkpoint of `model` holds: its weights and buffers by name, tied ones once, without the frozen ones."""
+    skipped = frozen.names if frozen else frozenset()
+    found: dict[str, Tensor] = {}
+    seen: set[tuple[Any, ...]] = set()
+    for name, tensor in model.state_dict().items():
+        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        if name not in skipped and (not tensor.numel() or place not in seen):
+            found[name] = tensor
+        seen.add(place)
+    return found
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path, *, frozen: Frozen | None = None) -> None:
+    """Copy `weights` into `model`. Raises `CheckpointError` naming the first that does not fit."""
+    wanted = weights_of(model, frozen)
+    check_same_model(weights, wanted, path)
+    model.load_state_dict(weights, strict=len(wanted) == len(model.state_dict()))
 
 
 def check_same_model(checkpoint: Mapping[str, Tensor], model: Mapping[str, Tensor], path: Path) -> None:
@@ -156,19 +124,6 @@ def check_same_model(checkpoint: Mapping[str, Tensor], model: Mapping[str, Tenso
         raise CheckpointError(f"The checkpoint {path} has the weight '{extra[0]}', which the recipe's model lacks.")
 
 
-def _other(path: Path) -> str:
-    others = [str(step) for step, each in _steps(path.parent).items() if each != path]
-    if not others:
-        return "There is no other checkpoint beside it."
-    return f"Resume from another one with --checkpoint STEP; there are {', '.join(others)}."
-
-
-def _steps(folder: Path) -> dict[int, Path]:
-    """The checkpoint folders in `folder` by step, in ascending order."""
-    found = {int(path.name[5:]): path for path in folder.glob("step_*") if path.name[5:].isdigit()}
-    return dict(sorted(found.items()))
-
-
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
@@ -178,14 +133,3 @@ def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         if number is None:
             raise ClewError(f"Could not write {path}: {error}.") from error
         raise OSError(int(number[1]), errno.errorcode.get(int(number[1]), "?")) from error
-
-
-def _prune(folder: Path, keep: int) -> None:
-    named = set()
-    for pointer in (folder / "best.json", folder / "latest.json"):
-        if pointer.is_file():
-            named.add(files.read_json(pointer, what="a checkpoint pointer")["folder"])
-    for path in list(_steps(folder).values())[:-keep]:
-        if path.name not in named:
-            with contextlib.suppress(OSError):  # what cannot be removed now goes with the next checkpoint
-                files.remove_folder(path)

@@ -68,11 +68,6 @@ class Placement:
         }
 
 
-def leads() -> bool:
-    """Whether this is the process that speaks to the user: the only one, or torchrun's first."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 @contextlib.contextmanager
 def placement(training: Training) -> Iterator[Placement]:
     """Set up threads, device and, under torchrun, the process group; take the group down at the end.
@@ -81,7 +76,8 @@ def placement(training: Training) -> Iterator[Placement]:
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(training.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", world))))
+    share = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", world)))
+    torch.set_num_threads(training.threads or _threads_of_environment() or share)
     device = _device(training.device)
     if device.type == "cpu":
         _tune_for_cpu()
@@ -102,6 +98,17 @@ def placement(training: Training) -> Iterator[Placement]:
         yield here
     finally:
         dist.destroy_process_group()
+
+
+def _threads_of_environment() -> int:
+    """What OMP_NUM_THREADS asks for; 0 where it asks for nothing that is a number. A recipe's own figure wins over it.
+
+    torchrun sets it to 1 for several processes where nobody did, which is no wish of the user's.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1 and wanted == "1":
+        return 0
+    return int(wanted) if wanted.isdecimal() else 0
 
 
 @contextlib.contextmanager

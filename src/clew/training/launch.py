@@ -1,86 +1,118 @@
-"""Starts and resumes runs: evidence, run folder, device, loop, status. What `clew train` and `clew resume` call."""
+"""Starts and resumes runs: evidence, run folder, backend, status. What `clew train` and `clew resume` call."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from clew.core import files
-from clew.core.errors import EXIT_INTERRUPTED, CheckpointError, ClewError
-from clew.objectives import Prepared, prepare
-from clew.recipes import recipe_class
-from clew.recipes.base import Recipe, validate
+from clew.core.errors import EXIT_INTERRUPTED, ClewError, UsageError
+from clew.core.evidence import Prepared
+from clew.recipes import base, recipe_class
+from clew.recipes.base import Recipe
+from clew.recipes.families import find_family
+from clew.runs.checkpoints import MODEL, STATE, find_checkpoint, read_state, steps
 from clew.runs.folder import MANIFEST, Run, create_run, open_run
-from clew.training import devices
-from clew.training.checkpoint import MODEL, STATE, find_checkpoint, read_checkpoint, read_state
-from clew.training.devices import Placement
-from clew.training.fit import Objective, Progress, fit, load_weights
-
-Say = Callable[[str], None]
+from clew.runs.progress import Progress
+from clew.training.backends import Processes, Say, find_backend
 
 
-def train(recipe: Recipe, runs_dir: Path, *, say: Say = print, shows: bool = True) -> tuple[Run, Progress]:
+def say_on_stderr(text: str) -> None:
+    """The voice of a command: what it prints on stdout is its result alone."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def leads() -> bool:
+    """Whether this is the process that speaks to the user: the only one, or torchrun's first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Read and check the evidence that `recipe` names. Raises `ClewError` before anything is written."""
+    prepared: Prepared = find_family(recipe.objective).part("prepare")(recipe)
+    return prepared
+
+
+def train(
+    recipe: Recipe,
+    runs_dir: Path = Path("runs"),
+    *,
+    backend: str = "torch",
+    say: Say = say_on_stderr,
+    shows: bool = True,
+) -> tuple[Run, Progress]:
     """Start a run of `recipe` in a new folder of `runs_dir` and train it to its end.
 
     Every process of a torchrun calls this; the leader makes the folder and speaks. Raises `ClewError`.
     """
-    with devices.placement(recipe.training) as placement:
-        say = say if placement.leads else _silent
-        prepared = prepare(recipe)
-        source = _source_checkpoint(recipe.start_from) if recipe.start_from else None
+    trains = find_backend(backend)
+    prepared = prepare(recipe)
+    with trains.processes(recipe) as processes:
+        say = say if processes.leads else _silent
         folder: str | None = None
-        if placement.leads:
+        if processes.leads:
             for line in prepared.describe():
                 say(line)
-            parent = str(source) if source else None
+            parent = _parent(recipe.start_from) if recipe.start_from else None
             folder = str(create_run(runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep).folder)
-        run = open_run(Path(placement.share(folder)))
+        run = open_run(Path(processes.share(folder)))
         say(f"run {run.folder}")
-        with _held(run, placement):
-            return run, _go(run, recipe, prepared, placement, checkpoint=None, say=say, shows=shows)
+        with _held(run, processes), _end_recorded(run, processes):
+            progress = trains.run(recipe, prepared, run, processes, say=say, shows=shows)
+            return run, _ended_as(progress, run, processes)
 
 
 def resume(
-    run: Run, *, checkpoint: str = "latest", data_dir: str | None = None, say: Say = print, shows: bool = True
+    run: Run,
+    *,
+    checkpoint: str = "latest",
+    moved: Mapping[str, str] | None = None,
+    backend: str = "torch",
+    say: Say = say_on_stderr,
+    shows: bool = True,
 ) -> Progress:
     """Continue `run` from its `checkpoint` (latest, best or a step), to the bits of a run that was never stopped.
 
-    `data_dir`: where the same evidence lies now, if it was moved. Raises `ClewError` when recipe, evidence or
-    tokenizer are not those that the run began with.
+    `moved`: where the same evidence lies now, by the recipe's name for the place ({"data_dir": ...}, {"db": ...}).
+    Raises `ClewError` when recipe, evidence or tokenizer are not those that the run began with.
     """
-    recipe = run.read_recipe(recipe_class(str(run.manifest["objective"])))
-    with devices.placement(recipe.training) as placement, _held(run, placement):
-        say = say if placement.leads else _silent
+    family = find_family(str(run.manifest["objective"]))
+    recipe = run.read_recipe(recipe_class(family.objective))
+    trains = find_backend(backend)
+    for name, place in (moved or {}).items():
+        known = family.place.rpartition(".")[2]
+        if name != known:
+            raise UsageError(
+                f"The run {run.folder.name} is of {family.objective}, whose recipe has no {name}: where its evidence "
+                f"lies now is said with --{known.replace('_', '-')}."
+            )
+        recipe = base.changed(recipe, {family.place: place}, f"--{name.replace('_', '-')} {place}")
+    with trains.processes(recipe) as processes, _held(run, processes):
+        say = say if processes.leads else _silent
         # The leader decides, since what it then drops the others might no longer find.
-        where: str | None = placement.share(_where(run, checkpoint) if placement.leads else None)
-        if where is not None and (over := _ended(run.checkpoints / where)) is not None:
+        where: str | None = processes.share(_where(run, checkpoint) if processes.leads else None)
+        if where is not None and (over := _over(run.checkpoints / where)) is not None:
             say(f"run {run.folder} is {over.ended} already, at step {over.step}: there is nothing to resume")
-            if placement.leads:
+            if processes.leads:
                 run.update(status=over.ended)
             return over
-        moved = recipe
-        if data_dir is not None:
-            values = recipe.model_dump()
-            values["data"]["data_dir"] = data_dir
-            moved = validate(type(recipe), values, f"--data-dir {data_dir}")
-        prepared = prepare(moved)
+        prepared = prepare(recipe)
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
-        for line in _differences(run, placement):
-            say(line)
-        return _go(run, moved, prepared, placement, checkpoint=where, say=say, shows=shows)
+        with _end_recorded(run, processes):
+            progress = trains.run(recipe, prepared, run, processes, checkpoint=where, say=say, shows=shows)
+            return _ended_as(progress, run, processes)
 
 
 @contextlib.contextmanager
-def _held(run: Run, placement: Placement) -> Iterator[None]:
+def _held(run: Run, processes: Processes) -> Iterator[None]:
     """Hold the run for its leading process, and remove what a killed one left half-written."""
-    if not placement.leads:
+    if not processes.leads:
         yield
         return
     with run.locked():
@@ -91,78 +123,43 @@ def _held(run: Run, placement: Placement) -> Iterator[None]:
 
 def _where(run: Run, checkpoint: str) -> str | None:
     """Name of the checkpoint folder to start at; None where the run was stopped before its first."""
-    if checkpoint == "latest" and not (run.checkpoints / "latest.json").is_file():
+    if checkpoint == "latest" and not (run.checkpoints / "latest.json").is_file() and not steps(run.checkpoints):
         return None
     return find_checkpoint(run.checkpoints, checkpoint).name
 
 
-def _ended(path: Path) -> Progress | None:
+def _over(path: Path) -> Progress | None:
     """The progress of a checkpoint with which training was over; None where there is more to do."""
     saved = read_state(path).get("progress")
-    return Progress(**saved) if isinstance(saved, dict) and saved.get("ended") else None
+    if not isinstance(saved, dict) or not saved.get("ended"):
+        return None
+    try:
+        return Progress(**saved)
+    except TypeError:
+        return None  # told when the checkpoint is restored
 
 
-def _go(
-    run: Run,
-    recipe: Recipe,
-    prepared: Prepared,
-    placement: Placement,
-    *,
-    checkpoint: str | None,
-    say: Say,
-    shows: bool,
-) -> Progress:
-    with _end_recorded(run, placement):
-        objective = prepared.objective(run.folder, placement)
-        if checkpoint is None and recipe.start_from:
-            _start_from(_source_checkpoint(recipe.start_from), objective)
-        compiled = devices.pays_to_compile(recipe.training, placement.device, objective.planned_flops())
-        if placement.leads:
-            run.update(status="running", device={**placement.describe(), "compiled": compiled})
-        say(
-            f"{_parameters(objective.model):,} parameters, {objective.planned_steps():,} steps planned, "
-            f"{placement.device}, {str(placement.dtype).removeprefix('torch.')}, "
-            f"{torch.get_num_threads()} threads{', compiled' if compiled else ''}"
-        )
-        progress = fit(
-            objective, run, recipe.training, placement, compiled=compiled, checkpoint=checkpoint, shows=shows
-        )
-    if placement.leads:
-        run.update(status=progress.ended or "finished")
-    return progress
+def _parent(name: str) -> dict[str, Any]:
+    """What the manifest says of the checkpoint that `start_from` means: a checkpoint, or a run, whose best is taken.
 
-
-def _start_from(source: Path, objective: Objective) -> None:
-    """Give `objective` the weights of `source`. Raises `CheckpointError` for another model or another tokenizer."""
-    found = read_checkpoint(source, with_optimizer=False)
-    theirs, ours = (state.get("tokenizer_sha256") for state in (found.state.get("objective", {}), objective.state()))
-    # Vocabularies of one size may still number other tokens: the weights would fit and mean nothing.
-    if None not in (theirs, ours) and theirs != ours:
-        raise CheckpointError(
-            f"The checkpoint {source} was trained with another tokenizer. Give its run's: --tokenizer "
-            f"{source.parent.parent / 'tokenizer.json'}."
-        )
-    load_weights(objective.model, found.model, source)
-
-
-def _source_checkpoint(name: str) -> Path:
-    """The checkpoint folder that `start_from` means: a checkpoint, or a run, whose best is taken."""
+    It is found once: a parent that goes on training has another best one soon.
+    """
     path = Path(name)
-    if (path / STATE).is_file() or (path / MODEL).is_file():
-        return path
-    if (path / MANIFEST).is_file():
+    if files.is_file(path / MANIFEST):
         run = open_run(path)
-        return find_checkpoint(run.checkpoints, "best" if (run.checkpoints / "best.json").is_file() else "latest")
-    raise ClewError(f"--start-from {name}: this is neither a checkpoint folder nor a run folder.")
+        path = find_checkpoint(run.checkpoints, "best" if (run.checkpoints / "best.json").is_file() else "latest")
+    elif not files.is_file(path / STATE):
+        raise ClewError(f"--start-from {name}: this is neither a checkpoint folder nor a run folder.")
+    return {"parent": str(path), "parent_sha256": read_state(path)["sha256"].get(MODEL)}
 
 
 @contextlib.contextmanager
-def _end_recorded(run: Run, placement: Placement) -> Iterator[None]:
+def _end_recorded(run: Run, processes: Processes) -> Iterator[None]:
     """Note in the run how an error ended it."""
     try:
         yield
     except BaseException as error:
-        if placement.leads:
+        if processes.leads:
             interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == EXIT_INTERRUPTED
             # A disk that is full must not hide the error that is on its way to the user.
             with contextlib.suppress(ClewError):
@@ -171,18 +168,10 @@ def _end_recorded(run: Run, placement: Placement) -> Iterator[None]:
         raise
 
 
-def _differences(run: Run, placement: Placement) -> list[str]:
-    """What is not as it was when the run last trained: then it continues, but not to the same bits."""
-    before, now = run.manifest.get("device") or {}, placement.describe()
-    changed = [f"{name} {before[name]} -> {now[name]}" for name in now if name in before and before[name] != now[name]]
-    versions = run.manifest.get("versions", {})
-    if "torch" in versions and versions["torch"] != torch.__version__:
-        changed.append(f"torch {versions['torch']} -> {torch.__version__}")
-    return [f"note: not bit for bit as before, since it changed: {', '.join(changed)}"] if changed else []
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def _ended_as(progress: Progress, run: Run, processes: Processes) -> Progress:
+    if processes.leads:
+        run.update(status=progress.ended or "finished")
+    return progress
 
 
 def _silent(text: str) -> None:

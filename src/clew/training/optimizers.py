@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from clew.core.errors import CheckpointError
+from clew.core.errors import CheckpointError, UsageError
 from clew.recipes.base import Training
 
 _SEPARATOR = "/"
@@ -25,8 +25,13 @@ class Optimizer:
     multiplied, so orthogonalising them means nothing.
     """
 
-    def __init__(self, model: nn.Module, training: Training) -> None:
-        self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    def __init__(
+        self, model: nn.Module, training: Training, trainable: Mapping[str, nn.Parameter] | None = None
+    ) -> None:
+        chosen = dict(model.named_parameters()) if trainable is None else trainable
+        if not chosen:
+            raise UsageError("No parameter of the model trains.")
+        self._names: dict[Tensor, str] = {parameter: name for name, parameter in chosen.items()}
         embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
         muon, matrices, vectors = [], [], []
         for parameter in self._names:
@@ -40,13 +45,15 @@ class Optimizer:
             {"params": matrices, "weight_decay": training.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=training.learning_rate,
-            betas=training.betas,
-            fused=next(iter(self._names)).device.type in ("cpu", "cuda", "mps"),
-        )
-        self._parts: list[tuple[torch.optim.Optimizer, float]] = [(adamw, training.learning_rate)]
+        self._parts: list[tuple[torch.optim.Optimizer, float]] = []
+        if filled := [group for group in groups if group["params"]]:
+            adamw = torch.optim.AdamW(
+                filled,
+                lr=training.learning_rate,
+                betas=training.betas,
+                fused=next(iter(self._names)).device.type in ("cpu", "cuda", "mps"),
+            )
+            self._parts.append((adamw, training.learning_rate))
         if muon:
             part = torch.optim.Muon(muon, lr=training.muon_learning_rate, weight_decay=training.weight_decay)
             self._parts.append((part, training.muon_learning_rate))
@@ -57,11 +64,19 @@ class Optimizer:
             for group in part.param_groups:
                 group["lr"] = peak * factor
 
+    def gradients(self) -> list[Tensor]:
+        """The gradients that there are, in the order of the parameters' names."""
+        return [parameter.grad for parameter in self._names if parameter.grad is not None]
+
     def step(self) -> None:
-        """Update the parameters from their gradients, and drop the gradients."""
+        """Update the parameters from their gradients."""
         for part, _ in self._parts:
             part.step()
-            part.zero_grad(set_to_none=True)
+
+    def drop_gradients(self) -> None:
+        """Leave every parameter without a gradient."""
+        for parameter in self._names:
+            parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state by name, `<parameter>/<field>`."""
@@ -103,15 +118,15 @@ def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 class WeightAverage:
-    """The exponential moving average of a model's weights and running statistics; nothing at all at a decay of 0.
+    """The exponential moving average of `weights` (a model's own tensors); nothing at all at a decay of 0.
 
     Where the learning rate never falls, the average takes its place (Polyak and Juditsky 1992; Izmailov et al. 2018):
     it is good at any time, so that a run without an end needs no schedule.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], decay: float) -> None:
         self._decay = decay
-        state = model.state_dict() if decay else {}
+        state = weights if decay else {}
         # What is no fraction (a counter) is not averaged: it is the same in both.
         self._live: dict[str, Tensor] = {name: value for name, value in state.items() if value.is_floating_point()}
         self._average: dict[str, Tensor] = {name: value.clone() for name, value in self._live.items()}

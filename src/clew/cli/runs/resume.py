@@ -20,7 +20,9 @@ class ResumeOptions(flags.Options):
     checkpoint: str = "latest"
     """latest, best, or a step: what was recorded after it is dropped and computed again."""
     data_dir: str | None = None
-    """Where the same evidence lies now, if it was moved."""
+    """Where the same proof files lie now, if they were moved."""
+    db: str | None = None
+    """Where the same replay database is now, if it was moved: path or URL."""
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
     as_json: flags.Json = False
@@ -34,15 +36,10 @@ def main(arguments: list[str]) -> int:
 
     with stoppable_imports():
         from clew.training import launch
-        from clew.training.devices import leads
 
-    progress = launch.resume(
-        run,
-        checkpoint=options.checkpoint,
-        data_dir=options.data_dir,
-        say=lambda text: print(text, file=sys.stderr),
-    )
-    if not leads():
+    moved = {name: place for name, place in (("data_dir", options.data_dir), ("db", options.db)) if place is not None}
+    progress = launch.resume(run, checkpoint=options.checkpoint, moved=moved)
+    if not launch.leads():
         return EXIT_DONE
     print(f"{progress.ended} at step {progress.step}; run {run.folder}", file=sys.stderr)
     if options.as_json:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 
@@ -12,8 +13,10 @@ from clew import recipes
 from clew.cli import flags
 from clew.cli.imports import stoppable_imports
 from clew.core.errors import EXIT_DONE, EXIT_USAGE
+from clew.recipes import base
 from clew.recipes.base import Recipe
-from clew.recipes.familiar import translated
+from clew.recipes.familiar import Familiar
+from clew.recipes.families import find_family, known
 from clew.runs.metrics import print_json
 
 
@@ -22,8 +25,13 @@ class TrainOptions(flags.Options):
 
     runs_dir: Path = Path("runs")
     """Folder that the run's folder is made in."""
+    backend: str = "torch"
+    """The library that trains."""
     as_json: flags.Json = False
     """Print the outcome as one JSON document, the last line of stdout."""
+
+
+O = TypeVar("O", bound=flags.Options)  # noqa: E741
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +39,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = ["usage: clew train RECIPE [--field value ...]", "", "shipped recipes:"]
         lines += [f"  {name:<14} {_headline(path)}" for name, path in recipes.presets().items()]
-        lines += ["", f"objectives (all defaults): {', '.join(recipes.OBJECTIVES)}; or the path of a YAML file.", ""]
+        lines += ["", f"objectives (all defaults): {', '.join(known())}; or the path of a YAML file.", ""]
         lines += [
             "`clew train RECIPE --help` lists its fields. Behind torchrun, the same command trains data-parallel:"
         ]
@@ -42,11 +50,10 @@ def main(arguments: list[str]) -> int:
     recipe, options = parse(target, rest)
 
     with stoppable_imports():
-        from clew.training import launch  # torch is imported only now, when all arguments are known to be good
-        from clew.training.devices import leads
+        from clew.training import launch
 
-    run, progress = launch.train(recipe, options.runs_dir, say=lambda text: print(text, file=sys.stderr))
-    if not leads():
+    run, progress = launch.train(recipe, options.runs_dir, backend=options.backend)
+    if not launch.leads():
         return EXIT_DONE
     print(
         f"{progress.ended or 'finished'} at step {progress.step}; best score {progress.best_score:.4f} at step "
@@ -60,16 +67,33 @@ def main(arguments: list[str]) -> int:
 
 def parse(target: str, arguments: list[str]) -> tuple[Recipe, TrainOptions]:
     """The recipe that `target` names with the flags of `arguments` laid over it, and the command's own options."""
-    loaded = recipes.load(target)
-    if loaded.objective == "alphazero":
-        training = loaded.training
-        arguments = translated(arguments, peak=training.learning_rate, lowest=training.min_learning_rate)
+    return with_flags(recipes.load(target), arguments, TrainOptions, program=f"clew train {target}")
+
+
+def with_flags(
+    loaded: Recipe,
+    arguments: Sequence[str],
+    options: type[O],
+    *,
+    program: str,
+    familiar: Familiar | None = None,
+) -> tuple[Recipe, O]:
+    """`loaded` with the flags of `arguments` laid over it, and the `options` of a command beside them.
+
+    `familiar`: names of earlier tools, in place of those of the recipe's family. Raises `UsageError`.
+    """
+    family = find_family(loaded.objective)
+    if familiar is None and family.familiar:
+        familiar = family.part("familiar")
+    if familiar is not None:
+        arguments = familiar.flags(arguments, loaded.training)
     create: Any = pydantic.create_model
-    kind = create("Train", __base__=TrainOptions, recipe=(type(loaded), loaded), __doc__=type(loaded).__doc__)
-    parsed: Any = flags.parse(kind, arguments, program=f"clew train {target}", default=kind(recipe=loaded))
+    whole: Any = flags.Whole
+    about = type(loaded).__doc__
+    kind = create("Options", __base__=options, recipe=(whole[type(loaded)], loaded), __doc__=about)
+    parsed: Any = flags.parse(kind, arguments, program=program, default=kind(recipe=loaded))
     # Flags replace whole values without the sections' checks across fields; these run here.
-    recipe = type(loaded).model_validate(parsed.recipe.model_dump())
-    return recipe, parsed
+    return base.validate(type(loaded), parsed.recipe.model_dump(), program), parsed
 
 
 def _headline(path: Path) -> str:

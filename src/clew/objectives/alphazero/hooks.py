@@ -1,61 +1,55 @@
-"""What a learner does beside the loop: waits for rows, takes them in, cleans up, publishes."""
+"""What a learner does beside the loop: waits for rows and takes them in, lets nets play for the champion's place, and
+publishes."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from clew.core.errors import EXIT_USAGE, ClewError
+import numpy as np
+from numpy.typing import NDArray
+
 from clew.core.waiting import Pauses
-from clew.games.replay import Replay, ReplayUnavailableError, find_info, open_replay, without_password
+from clew.games.evidence import TO_CLEAR, GaveUpWaitingError
+from clew.games.replay import Replay, ReplayUnavailableError, without_password
 from clew.games.rules import GameInfo
+from clew.models.policy_value import PolicyValueNet
 from clew.objectives.alphazero.feed import ReplayFeed
 from clew.objectives.alphazero.gate import Champion
 from clew.objectives.alphazero.publishing import LearnerFiles
 from clew.recipes.alphazero import AlphaZeroRecipe
+from clew.runs.progress import Evaluation, Progress
 from clew.training.devices import Placement
-from clew.training.fit import Evaluation, Progress
+from clew.training.objective import Hook
+
+Observations = Callable[[], NDArray[np.float32]]
 
 
-class GaveUpWaitingError(ClewError):
-    """The database did not come to hold what training needs within the time that the recipe gives it."""
-
-    exit_code = EXIT_USAGE
-
-
-def wait_for_game(recipe: AlphaZeroRecipe) -> GameInfo:
-    """Wait until the database is there, and read what it says of the game. Raises `GaveUpWaitingError` in the end."""
-    data = recipe.data
-    pause = Pauses(data.wait_interval, data.max_wait)
-    while True:
-        try:
-            with open_replay(data.db) as replay:
-                return find_info(replay, data.env_id)
-        except ReplayUnavailableError as error:
-            if not pause.take():
-                raise GaveUpWaitingError(f"{error} It was waited for {data.max_wait:g} s (--max-wait).") from error
-
-
-class Learner:
-    """What a learner does beside the loop: waits for rows, takes them in, cleans up, publishes."""
+class TakingIn(Hook):
+    """Waits for rows, takes them in, and deletes those that no window reaches any more."""
 
     def __init__(
         self,
         recipe: AlphaZeroRecipe,
         info: GameInfo,
         feed: ReplayFeed,
-        champion: Champion,
         *,
-        publish: Callable[[LearnerFiles, Progress], None],
         replay: Replay | None,
-        files: LearnerFiles | None,
+        folder: Path,
         placement: Placement,
     ) -> None:
-        self._recipe, self._info, self._feed, self._champion = recipe, info, feed, champion
-        self._publish, self._replay, self._files, self._placement = publish, replay, files, placement
+        self._recipe, self._info, self._feed = recipe, info, feed
+        self._replay, self._to_clear, self._placement = replay, folder / TO_CLEAR, placement
         self._pause = Pauses(recipe.data.wait_interval, recipe.data.max_wait)
         self._away = False
+
+    def on_begin(self, progress: Progress) -> None:
+        """Clear the game's rows where the recipe says so: once, when the run begins."""
+        if self._replay is not None and self._to_clear.is_file():
+            self._replay.clear(self._info.env_id)
+            self._to_clear.unlink()
 
     def ready(self, step: int) -> bool:
         """Whether there are rows enough for `step`; the leader looks, and all do as it says."""
@@ -83,32 +77,12 @@ class Learner:
             )
         return False
 
-    def began(self, progress: Progress) -> None:
-        """Bring the files that other programs read to where the run stands."""
-        if self._files:
-            self._files.began(progress)
-            if not self._files.latest.is_file():
-                # The net as it begins: actors that search with it make better rows than random play.
-                self._publish(self._files, progress)
-
-    def logged(self, row: dict[str, Any], progress: Progress) -> None:
-        """Keep statistics, and delete rows that no window reaches any more."""
-        recipe = self._recipe
-        if self._files:
-            self._files.logged(row, progress, rows=self._feed.training.last)
-        every = recipe.data.replay_cleanup_interval
-        if every and recipe.data.replay_window and progress.step % every == 0 and self._replay is not None:
-            self._replay.delete_older(self._info.env_id, recipe.data.replay_window)
-
-    def evaluated(self, evaluation: Evaluation, progress: Progress) -> None:
-        """Add the games of an evaluation to the statistics."""
-        if self._files:
-            self._files.evaluated(self._champion.last_record, progress)
-
-    def saved(self, progress: Progress, *, regular: bool) -> None:
-        """Publish the net of a checkpoint, and the champion where it changed."""
-        if self._files and regular:
-            self._publish(self._files, progress)
+    def on_log(self, row: Mapping[str, Any], progress: Progress) -> None:
+        """Delete rows that no window reaches any more."""
+        data = self._recipe.data
+        every = data.replay_cleanup_interval
+        if every and data.replay_window and progress.step % every == 0 and self._replay is not None:
+            self._replay.delete_older(self._info.env_id, data.replay_window)
 
     def _take_in(self, step: int) -> bool:
         """Take in new rows; a database that is away for a while is told of once, and training goes on."""
@@ -139,3 +113,63 @@ class Learner:
         return mark.episodes >= recipe.data.episodes * iteration and (
             limit == 0 or (step + 1) * batch <= limit * mark.training
         )
+
+
+class Gate(Hook):
+    """At each evaluation the net plays the champion, and takes its place where it is better."""
+
+    name = "champion"
+
+    def __init__(self, champion: Champion, net: PolicyValueNet, observations: Observations, placement: Placement):
+        self._champion, self._net, self._observations = champion, net, observations
+        self._placement = placement
+
+    def evaluate(self, progress: Progress) -> Mapping[str, float]:
+        """The figures of the games."""
+        return self._champion.challenge(self._net, progress.step, self._observations)
+
+    def state(self) -> dict[str, Any]:
+        """Who is champion, and the games so far."""
+        return self._champion.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self._champion.restore(dict(state))
+
+
+class Publishing(Hook):
+    """Writes the files that other programs read, in the leading process."""
+
+    def __init__(
+        self,
+        files: LearnerFiles,
+        champion: Champion,
+        net: PolicyValueNet,
+        observations: Observations,
+        feed: ReplayFeed,
+    ) -> None:
+        self._files, self._champion, self._net, self._observations = files, champion, net, observations
+        self._feed = feed
+
+    def on_begin(self, progress: Progress) -> None:
+        """Bring the files to where the run stands."""
+        self._files.began(progress, self._champion.records)
+        if not self._files.latest.is_file():
+            # The net as it begins: actors that search with it make better rows than random play.
+            self._publish(progress)
+
+    def on_log(self, row: Mapping[str, Any], progress: Progress) -> None:
+        """Keep statistics."""
+        self._files.logged(dict(row), progress, rows=self._feed.training.last)
+
+    def on_evaluation(self, evaluation: Evaluation, progress: Progress) -> None:
+        """Add the games of an evaluation to the statistics."""
+        self._files.evaluated(self._champion.last_record, progress)
+
+    def on_save(self, progress: Progress, *, regular: bool) -> None:
+        """Publish the net of a checkpoint, and the champion where it changed."""
+        if regular:
+            self._publish(progress)
+
+    def _publish(self, progress: Progress) -> None:
+        self._files.publish(self._net, self._observations(), progress, self._champion)

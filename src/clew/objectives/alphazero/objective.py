@@ -15,23 +15,22 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clew.core import files
 from clew.core.errors import ClewError
 from clew.core.randomness import generator, key
-from clew.games.replay import open_replay, without_password
+from clew.games.evidence import PreparedReplay
+from clew.games.replay import open_replay
 from clew.games.replay.window import Batch as Rows
 from clew.games.rules import GameInfo
 from clew.games.symmetry import symmetries
 from clew.models.policy_value import PolicyValueConfig, PolicyValueNet
 from clew.objectives.alphazero.feed import Mark, ReplayFeed
 from clew.objectives.alphazero.gate import Champion
-from clew.objectives.alphazero.hooks import Learner, wait_for_game
+from clew.objectives.alphazero.hooks import Gate, Publishing, TakingIn
 from clew.objectives.alphazero.publishing import LearnerFiles
 from clew.recipes.alphazero import AlphaZeroRecipe
-from clew.recipes.base import Recipe
-from clew.runs.folder import Evidence
+from clew.runs.progress import Evaluation
 from clew.training.devices import Placement
-from clew.training.fit import Evaluation, Loss, Progress, Shard
+from clew.training.objective import Hook, Loss, Objective, Shard
 
 _ILLEGAL = -1e30
 """Logit of an illegal move: no infinity, so that a row without legal moves gives a number."""
@@ -47,49 +46,6 @@ class Batch(NamedTuple):
     """float32 [rows, num_actions]: the search's distribution."""
     value: Tensor
     """float32 [rows], for the player to move."""
-
-
-def prepare(recipe: Recipe) -> PreparedReplay:
-    """Wait for the database and read what it says of the game. Raises `ClewError`, exit code 2 after `max_wait`."""
-    if not isinstance(recipe, AlphaZeroRecipe):
-        raise ClewError(f"The objective alphazero needs its own recipe, not a {type(recipe).__name__}.")
-    info = wait_for_game(recipe)
-    symmetries(info, recipe.targets.symmetry)  # a choice that the game does not allow is told before a run is made
-    return PreparedReplay(recipe, info)
-
-
-@dataclasses.dataclass(frozen=True)
-class PreparedReplay:
-    """A database that is there, and the game that it describes."""
-
-    recipe: AlphaZeroRecipe
-    info: GameInfo
-
-    @property
-    def evidence(self) -> Evidence:
-        """Kind and place of the database; the fingerprint is the game's, since rows are still being written."""
-        described = {field.name: getattr(self.info, field.name) for field in dataclasses.fields(GameInfo)}
-        return Evidence(
-            kind="replay",
-            path=without_password(self.recipe.data.db),
-            sha256=files.sha256_of(files.canonical_json(described)),
-        )
-
-    def describe(self) -> list[str]:
-        """What there is to train on so far."""
-        with open_replay(self.recipe.data.db) as replay:
-            rows = replay.count(self.info.env_id)
-        return [f"{without_password(self.recipe.data.db)}: {rows:,} rows of {self.info.display_name}"]
-
-    def keep(self, folder: Path) -> None:
-        """Clear the game's rows where the recipe says so: once, when the run begins."""
-        if self.recipe.data.clear_replay:
-            with open_replay(self.recipe.data.db) as replay:
-                replay.clear(self.info.env_id)
-
-    def objective(self, folder: Path, placement: Placement) -> AlphaZero:
-        """The objective of the run in `folder`."""
-        return AlphaZero(self.recipe, self.info, folder, placement)
 
 
 def net_config(recipe: AlphaZeroRecipe, info: GameInfo) -> PolicyValueConfig:
@@ -114,13 +70,13 @@ def net_config(recipe: AlphaZeroRecipe, info: GameInfo) -> PolicyValueConfig:
     )
 
 
-class AlphaZero:
+class AlphaZero(Objective):
     """A policy/value net, batches from the window, masked cross-entropy and squared error."""
 
-    items = "samples"
-
-    def __init__(self, recipe: AlphaZeroRecipe, info: GameInfo, folder: Path, placement: Placement) -> None:
-        self.recipe, self.info, self._placement = recipe, info, placement
+    def __init__(self, prepared: PreparedReplay, folder: Path, placement: Placement) -> None:
+        recipe, info = prepared.recipe, prepared.info
+        self.recipe: AlphaZeroRecipe = recipe
+        self.info, self._placement = info, placement
         self.config = net_config(recipe, info)
         self.net = PolicyValueNet(self.config)
         self.model: nn.Module = self.net
@@ -132,25 +88,16 @@ class AlphaZero:
                 if isinstance(module, nn.Conv2d):
                     module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self._symmetries = symmetries(info, recipe.targets.symmetry)
-        self._step = 0
-        leads = placement.leads
-        replay = open_replay(recipe.data.db) if leads else None
+        replay = open_replay(recipe.data.db) if placement.leads else None
         self.feed = ReplayFeed(folder / "replay", replay, info, recipe.data, recipe.seed)
         self.champion = Champion(recipe, info, folder)
-        self.companion = Learner(
-            recipe,
-            info,
-            self.feed,
-            self.champion,
-            publish=self._publish,
-            replay=replay,
-            files=LearnerFiles(recipe, info, folder) if leads else None,
-            placement=placement,
-        )
-
-    def planned_steps(self) -> int:
-        """The recipe's steps."""
-        return self.recipe.training.max_steps
+        self.hooks: list[Hook] = [
+            TakingIn(recipe, info, self.feed, replay=replay, folder=folder, placement=placement),
+            Gate(self.champion, self.net, self.sample_observations, placement),
+        ]
+        if placement.leads:
+            files = LearnerFiles(recipe, info, folder)
+            self.hooks.append(Publishing(files, self.champion, self.net, self.sample_observations, self.feed))
 
     def mark(self, step: int) -> Mark:
         """What there is to sample from at `step`."""
@@ -160,8 +107,6 @@ class AlphaZero:
 
     def batch(self, step: int, shard: Shard) -> Batch:
         """Rows drawn uniformly from the window, each in a symmetry of the board, keyed by step and row."""
-        self._share_norms()
-        self._step = step
         training = self.feed.training
         stop = self.mark(step).training
         size = self.recipe.training.batch_size
@@ -180,11 +125,10 @@ class AlphaZero:
         weight = torch.ones((), device=total.device) * len(batch.value)
         return Loss(total, {"policy_loss": policy_loss, "value_loss": value_loss}, weight)
 
-    def evaluate(self) -> Evaluation:
-        """Losses on held-out episodes (on the newest rows while there are none), and games against the champion."""
-        mark = self.mark(self._step)
-        held_out = mark.held_out > 0
-        window, stop = (self.feed.held_out, mark.held_out) if held_out else (self.feed.training, mark.training)
+    def evaluate(self, step: int) -> Evaluation:
+        """Losses on held-out episodes; while there are none, on the newest rows: `held_out_rows` is 0 then."""
+        mark = self.mark(step - 1)
+        window, stop = (self.feed.held_out, mark.held_out) if mark.held_out else (self.feed.training, mark.training)
         first = max(window.first, stop - _EVALUATION_ROWS)
         sums = np.zeros(2)
         self.net.eval()
@@ -197,18 +141,13 @@ class AlphaZero:
                 sums += np.array([float(loss) for loss in losses]) * len(ordinals)
         self.net.train()
         policy_loss, value_loss = sums / (stop - first)
-        name = "validation" if held_out else "recent"
-        figures = {f"{name}_policy_loss": float(policy_loss), f"{name}_value_loss": float(value_loss)}
-        figures |= self.champion.challenge(self.net, self._step + 1, self.sample_observations)
-        return Evaluation(float(policy_loss + self.recipe.targets.value_weight * value_loss), figures)
-
-    def state(self) -> dict[str, Any]:
-        """Who is champion, and the games so far; batches need no state beyond the run's marks."""
-        return {"champion": self.champion.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-        self.champion.restore(state["champion"])
+        figures = {
+            "validation_policy_loss": float(policy_loss),
+            "validation_value_loss": float(value_loss),
+            "validation_loss": float(policy_loss + self.recipe.targets.value_weight * value_loss),
+            "held_out_rows": float(stop - first if mark.held_out else 0),
+        }
+        return Evaluation(figures, watched="validation_loss")
 
     def describe_model(self) -> dict[str, Any]:
         """Family and sizes."""
@@ -219,7 +158,7 @@ class AlphaZero:
         positions = self.config.cells if self.config.kind == "tower" else 1
         weights = sum(parameter.numel() for parameter in self.net.parameters() if parameter.dim() == 4) * positions
         weights += sum(parameter.numel() for parameter in self.net.parameters() if parameter.dim() == 2)
-        return 6.0 * weights * self.recipe.training.batch_size * self.planned_steps()
+        return 6.0 * weights * self.recipe.training.batch_size * self.recipe.training.max_steps
 
     def sample_observations(self, count: int = 64) -> NDArray[np.float32]:
         """Observations to compare an export on: from the window, or random bits while it is empty."""
@@ -228,9 +167,6 @@ class AlphaZero:
             return random.integers(0, 2, (count, self.info.obs_size)).astype(np.float32)
         ordinals = random.integers(self._start(stop), stop, count)
         return np.ascontiguousarray(self.feed.training.gather(ordinals).observation)
-
-    def _publish(self, files: LearnerFiles, progress: Progress) -> None:
-        files.publish(self.net, self.sample_observations(), progress, self.champion)
 
     def _start(self, stop: int) -> int:
         """The oldest row to sample."""
@@ -251,13 +187,3 @@ class AlphaZero:
         policy = np.take_along_axis(rows.policy, self._symmetries.actions[turned], axis=1)
         device = self._placement.device
         return Batch(*(torch.from_numpy(each).to(device) for each in (observation, policy, value.astype(np.float32))))
-
-    def _share_norms(self) -> None:
-        """Give every process the leader's running means and variances, so that what it saves is what all have."""
-        buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
-        if self._placement.world == 1 or not buffers:
-            return
-        flat = torch.cat([buffer.reshape(-1) for buffer in buffers]) * float(self._placement.leads)
-        self._placement.sum(flat)
-        for buffer, piece in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
-            buffer.copy_(piece.view_as(buffer))

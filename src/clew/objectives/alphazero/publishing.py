@@ -19,8 +19,8 @@ from clew.models.policy_value import PolicyValueNet
 from clew.objectives.alphazero.gate import Champion
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.base import sha256
-from clew.runs.folder import METRICS
-from clew.training.fit import Progress
+from clew.runs.history import METRICS
+from clew.runs.progress import Progress
 
 LATEST, BEST = "latest.onnx", "best.onnx"
 _STEP_FILE = re.compile(r"model_step_(\d{6,})\.onnx")
@@ -39,8 +39,9 @@ class LearnerFiles:
         self._last_checkpoint: str | None = None
         self._rows = 0
 
-    def began(self, progress: Progress) -> None:
-        """Take the history of a resumed run from its metrics."""
+    def began(self, progress: Progress, records: Sequence[dict[str, Any]]) -> None:
+        """Take the history of a resumed run from its metrics, and `records` of the games that were played so far."""
+        self._evaluations = list(records)
         path = self._run_folder / METRICS
         if path.is_file():
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -52,10 +53,6 @@ class LearnerFiles:
     def latest(self) -> Path:
         """The file that actors load."""
         return self._models / LATEST
-
-    def restore_evaluations(self, records: Sequence[dict[str, Any]]) -> None:
-        """Take the records of the games that were played so far."""
-        self._evaluations = list(records)
 
     def logged(self, row: dict[str, Any], progress: Progress, *, rows: int) -> None:
         """Add a logged step; write the statistics where their interval says so."""

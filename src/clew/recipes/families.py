@@ -1,0 +1,106 @@
+"""The table of families. A family is added with one line; nowhere else stands a list of them.
+
+A family's parts are named "module:attribute" and imported when they are asked for, so that `clew --help`, an actor or
+a host loads nothing that it does not use. An installed package adds a family by an entry point of the group
+`clew.families` that names a `Family`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from clew.core.errors import UsageError, nearest
+
+ENTRY_POINTS = "clew.families"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What a family gives the house; what is empty, it does not have."""
+
+    objective: str
+    """What "better" means; the key of the table, and the recipe's field of that name."""
+    recipe: str
+    """Its `Recipe` class."""
+    prepare: str
+    """`prepare(recipe) -> Prepared`: reads and checks the evidence. No torch, no side effect."""
+    make: str
+    """`make(prepared, folder, placement) -> Objective`: the objective of the run in `folder`."""
+    place: str = ""
+    """The recipe's key that says where the evidence lies, such as "data.db"."""
+    exporter: str = ""
+    """`export(source, folder, format) -> manifest`: a checkpoint becomes a verified bundle in `folder`."""
+    evaluator: str = ""
+    """`evaluate(bundle, **settings) -> report`: what the bundle is worth on held-out evidence."""
+    loop: str = ""
+    """`main(arguments) -> int` of `clew loop` for its recipes."""
+    loops_over: str = ""
+    """What a target of `clew loop` that is no recipe may name instead (a game)."""
+    familiar: str = ""
+    """Flags and keys of earlier tools, a `clew.recipes.familiar.Familiar`."""
+
+    def part(self, name: str) -> Any:
+        """Import the part called `name`. Raises `UsageError` for one that the family does not have."""
+        spelled: str = getattr(self, name)
+        if not spelled:
+            raise UsageError(f"The objective {self.objective} has no {name}.")
+        module, _, attribute = spelled.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+_SHIPPED = (
+    Family(
+        objective="next_token",
+        recipe="clew.recipes.next_token:NextTokenRecipe",
+        prepare="clew.proofs.evidence:prepare",
+        make="clew.objectives.next_token:NextToken",
+        place="data.data_dir",
+        exporter="clew.export.publish:export_gpt",
+        evaluator="clew.proofs.evaluation:evaluate",
+    ),
+    Family(
+        objective="alphazero",
+        recipe="clew.recipes.alphazero:AlphaZeroRecipe",
+        prepare="clew.games.evidence:prepare",
+        make="clew.objectives.alphazero:AlphaZero",
+        place="data.db",
+        exporter="clew.export.onnx_policy_value:export_policy_value",
+        evaluator="clew.games.evaluation:evaluate",
+        loop="clew.cli.games.loop:main",
+        loops_over="game",
+        familiar="clew.recipes.familiar:SELF_PLAY",
+    ),
+)
+
+FAMILIES: dict[str, Family] = {family.objective: family for family in _SHIPPED}
+"""Objective -> its family: those that ship with Clew. `known` adds those of installed packages."""
+
+
+@cache
+def _installed() -> dict[str, Family]:
+    found = {}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        family = point.load()
+        if not isinstance(family, Family):
+            raise UsageError(f"The entry point {point.value} of the group {ENTRY_POINTS} names no clew Family.")
+        found[family.objective] = family
+    return found
+
+
+def known() -> dict[str, Family]:
+    """Every family, by its objective."""
+    return {**_installed(), **FAMILIES}
+
+
+def find_family(objective: str) -> Family:
+    """The family of an objective. Raises `UsageError` naming the nearest for an unknown one."""
+    families = known()
+    if objective not in families:
+        raise UsageError(
+            f"There is no objective '{objective}'.{nearest(objective, list(families))} Known: {', '.join(families)}."
+        )
+    return families[objective]
