@@ -88,7 +88,7 @@ def test_a_lock_that_another_process_holds_is_waited_for(tmp_path):
 
 
 def test_a_lock_longer_than_sqlites_own_patience_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("clew.games.replay.sqlite_file.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("clew.databases.sqlite.BUSY_SECONDS", 0.05)
     path = tmp_path / "replay.db"
     with open_replay(path, create=True) as replay:
         holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -96,7 +96,7 @@ def test_a_lock_longer_than_sqlites_own_patience_is_waited_for(tmp_path, monkeyp
         threading.Timer(0.6, lambda: holder.execute("ROLLBACK")).start()
         replay.append(random_episode(0))
         assert replay.count("tictactoe") == len(random_episode(0))
-        monkeypatch.setattr("clew.games.replay.sqlite_file.PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr("clew.databases.sqlite.PATIENCE_SECONDS", 0.3)
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(EvidenceError, match="Another process keeps it locked"):
             replay.append(random_episode(1))

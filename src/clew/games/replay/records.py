@@ -1,23 +1,39 @@
-"""How a row lies in a window's file: a record of whole cache lines."""
+"""How a row lies in a window's file, a record of whole cache lines, and how it comes out of it."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from clew.games.replay.targets import Targets
 
-if TYPE_CHECKING:
-    from clew.games.replay.window import Batch
-
 CACHE_LINE = 64
 HEAD = 24
 """Bytes before the policy: episode u64, ordinal u32 (its low bits), outcome f32, root value f32, ply i32."""
+
+
+class Batch(NamedTuple):
+    """Rows of a window; each array has one entry a row."""
+
+    observation: npt.NDArray[np.float32]
+    """float32[rows, obs_size]."""
+    policy: npt.NDArray[np.float32]
+    """float32[rows, num_actions]: the target, 0 for illegal moves."""
+    outcome: npt.NDArray[np.float32]
+    """float32[rows], from the view of the player to move."""
+    root_value: npt.NDArray[np.float32]
+    """float32[rows], likewise: what the search thought."""
+    ply: npt.NDArray[np.int32]
+    """int32[rows]: moves made before."""
+    ordinal: npt.NDArray[np.int64]
+    """int64[rows]."""
+    episode: npt.NDArray[np.uint64]
+    """uint64[rows]: `hash_of` the episode's id."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +81,9 @@ def fill_records(layout: Layout, source: Targets | Batch, begin: int, end: int, 
     records = np.zeros(count, layout.dtype)
     records["ordinal"] = np.arange(ordinal, ordinal + count).astype(np.uint32)
     if isinstance(source, Targets):
-        records["episode"] = [hash_of(row.episode_id) for row in source.rows[begin:end]]
+        names = [row.episode_id for row in source.rows[begin:end]]
+        hashes = {name: hash_of(name) for name in set(names)}
+        records["episode"] = [hashes[name] for name in names]
     else:
         records["episode"] = source.episode[begin:end]
     for name in ("outcome", "root_value", "ply", "policy"):

@@ -9,121 +9,65 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from clew.games.replay.sqlite_file import SqliteFile, columns_of, make_tables
+from clew.databases.sqlite import SqliteFile, columns_of, make_tables
+from clew.games.replay.schema import COLUMNS, METADATA, SCHEMA, upsert_statement
+from clew.games.replay.store import Replay
 from clew.games.replay.transitions import (
-    COLUMNS,
-    METADATA,
     Position,
     Transition,
     check_episode,
     clash,
     follow_trail,
     from_row,
-    make_info,
     same_rows,
     to_row,
 )
 from clew.games.rules import GameInfo
 
-EPISODES_AT_ONCE = 256
-"""Episodes deleted in one transaction, so that writers get their turn between."""
-
 _SELECT = ", ".join(COLUMNS)
 _INSERT = f"INSERT INTO transitions ({_SELECT}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_NEWEST = "SELECT rowid, id FROM transitions ORDER BY rowid DESC LIMIT 1"
+_NEWEST_OF_GAME = "SELECT rowid, id FROM transitions WHERE env_id = ? ORDER BY rowid DESC LIMIT 1"
 
 
-class SqliteReplay:
-    """A replay database in the file `path`; see `Replay` for what its methods do."""
+class SqliteReplay(Replay):
+    """A replay database in the file `path`."""
+
+    _columns = _SELECT
+    _key = _key_columns = "rowid"
+    _key_value = "?"
+    _newest_first = "rowid DESC"
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.name = str(path)
         self._described: dict[str, GameInfo] = {}
-        self._file = SqliteFile(path, create=create, made_anew=self._describe_again)
+        self._file = SqliteFile(path, SCHEMA, create=create, made_anew=self._describe_again)
         self._file.open()
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self._file.path)
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # What a game is
 
     def upsert_metadata(self, info: GameInfo) -> None:
         """See `Replay`."""
         self._described[info.env_id] = info
 
         def work(connection: sqlite3.Connection) -> None:
-            make_tables(connection)
-            self._file.require(connection, "game_metadata", METADATA)
+            if not self._file.has(connection, "game_metadata"):
+                make_tables(connection, SCHEMA, "game_metadata")
+            columns = columns_of(connection, "game_metadata")
             # Tables made by others may keep the time as a number.
-            kind = columns_of(connection, "game_metadata").get("updated_at")
-            now = "CAST(strftime('%s', 'now') AS INTEGER)" if kind and "INT" in kind else "CURRENT_TIMESTAMP"
-            columns = METADATA if kind is None else (*METADATA, "updated_at")
-            places = ", ".join(["?"] * len(METADATA) + ([] if kind is None else [now]))
-            renew = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
-            connection.execute(
-                f"INSERT INTO game_metadata ({', '.join(columns)}) VALUES ({places}) "
-                f"ON CONFLICT (env_id) DO UPDATE SET {renew}",
-                [getattr(info, column) for column in METADATA],
-            )
+            whole = "INT" in columns.get("updated_at", "")
+            now = "CAST(strftime('%s', 'now') AS INTEGER)" if whole else "CURRENT_TIMESTAMP"
+            connection.execute(upsert_statement(columns, now), [getattr(info, column) for column in METADATA])
 
         self._file.write("describe a game in", work)
 
     def _describe_again(self) -> None:
         for info in list(self._described.values()):
             self.upsert_metadata(info)
-
-    def metadata(self) -> dict[str, GameInfo]:
-        """See `Replay`."""
-
-        def work(connection: sqlite3.Connection) -> list[Any]:
-            self._file.require(connection, "game_metadata", METADATA)
-            if not columns_of(connection, "game_metadata"):
-                return []
-            return connection.execute(f"SELECT {', '.join(METADATA)} FROM game_metadata ORDER BY env_id").fetchall()
-
-        return {row[0]: make_info(self.name, row) for row in self._file.read(work)}
-
-    # Rows
-
-    def env_ids(self) -> dict[str, int]:
-        """See `Replay`."""
-        return dict(
-            self._file.read(
-                lambda connection: (
-                    connection.execute(
-                        "SELECT env_id, COUNT(*) FROM transitions GROUP BY env_id ORDER BY env_id"
-                    ).fetchall()
-                    if self._file.has_rows(connection)
-                    else []
-                )
-            )
-        )
-
-    def count(self, env_id: str) -> int:
-        """See `Replay`."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            if not self._file.has_rows(connection):
-                return 0
-            found = connection.execute("SELECT COUNT(*) FROM transitions WHERE env_id = ?", [env_id]).fetchone()
-            return int(found[0])
-
-        return self._file.read(work)
 
     def append(self, episode: Sequence[Transition]) -> None:
         """See `Replay`."""
@@ -161,7 +105,7 @@ class SqliteReplay:
                     f"SELECT rowid, {_SELECT} FROM transitions WHERE rowid > ? AND env_id = ? ORDER BY rowid LIMIT ?",
                     [start or 0, env_id, limit],
                 ).fetchall()
-                newest = connection.execute("SELECT rowid, id FROM transitions ORDER BY rowid DESC LIMIT 1").fetchone()
+                newest = connection.execute(_NEWEST).fetchone()
             finally:
                 connection.execute("ROLLBACK")
             return found, trail if start is not None else [], newest
@@ -182,70 +126,32 @@ class SqliteReplay:
         # Rows of other games up to here need not be looked at again.
         return rows, {"head": list(newest), "trail": kept}
 
-    def episode(self, env_id: str, episode_id: str | None = None) -> list[Transition]:
+    def end(self, env_id: str) -> Position:
         """See `Replay`."""
+        last = self._find(_NEWEST_OF_GAME, [env_id])
+        trail = [list(row) for row in last]
+        return {"head": trail[0] if trail else None, "trail": trail}
 
+    def _find(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._found("transitions", query, values)
+
+    def _find_metadata(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._found("game_metadata", query, values)
+
+    def _found(self, table: str, query: str, values: Sequence[Any]) -> list[Any]:
         def work(connection: sqlite3.Connection) -> list[Any]:
-            if not self._file.has_rows(connection):
-                return []
-            newest = "SELECT episode_id FROM transitions WHERE env_id = ? ORDER BY rowid DESC LIMIT 1"
-            chosen = [episode_id] if episode_id is not None else connection.execute(newest, [env_id]).fetchone()
-            return connection.execute(
-                f"SELECT {_SELECT} FROM transitions WHERE env_id = ? AND episode_id = ? ORDER BY step_number",
-                [env_id, *(chosen or [None])],
-            ).fetchall()
+            there = self._file.has_rows(connection) if table == SCHEMA.main else self._file.has(connection, table)
+            return connection.execute(query, values).fetchall() if there else []
 
-        return [from_row(values) for values in self._file.read(work)]
+        return self._file.read(work)
 
-    def delete_older(self, env_id: str, keep: int) -> int:
-        """See `Replay`."""
-        if keep <= 0:
-            return self.clear(env_id)
+    def _delete(self, where: str, values: Sequence[Any]) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            if not self._file.has(connection, SCHEMA.main):
+                return 0
+            return connection.execute(f"DELETE FROM transitions WHERE {where}", values).rowcount
 
-        def doomed(connection: sqlite3.Connection) -> list[str]:
-            if not self._file.has_rows(connection):
-                return []
-            oldest_kept = connection.execute(
-                "SELECT rowid FROM transitions WHERE env_id = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?",
-                [env_id, keep - 1],
-            ).fetchone()
-            if oldest_kept is None:
-                return []
-            older = connection.execute(
-                "SELECT DISTINCT episode_id FROM transitions WHERE env_id = ? AND rowid < ?", [env_id, *oldest_kept]
-            )
-            newer = connection.execute(
-                "SELECT DISTINCT episode_id FROM transitions WHERE env_id = ? AND rowid >= ?", [env_id, *oldest_kept]
-            )
-            kept = {row[0] for row in newer}
-            return [row[0] for row in older if row[0] not in kept]
-
-        return self._delete(env_id, self._file.read(doomed))
-
-    def clear(self, env_id: str) -> int:
-        """See `Replay`."""
-
-        def doomed(connection: sqlite3.Connection) -> list[str]:
-            if not self._file.has_rows(connection):
-                return []
-            found = connection.execute("SELECT DISTINCT episode_id FROM transitions WHERE env_id = ?", [env_id])
-            return [row[0] for row in found]
-
-        return self._delete(env_id, self._file.read(doomed))
-
-    def _delete(self, env_id: str, episodes: Sequence[str]) -> int:
-        deleted = 0
-        for begin in range(0, len(episodes), EPISODES_AT_ONCE):
-            chosen = episodes[begin : begin + EPISODES_AT_ONCE]
-            places = ", ".join("?" * len(chosen))
-
-            def work(connection: sqlite3.Connection, chosen: Sequence[str] = chosen, places: str = places) -> int:
-                return connection.execute(
-                    f"DELETE FROM transitions WHERE env_id = ? AND episode_id IN ({places})", [env_id, *chosen]
-                ).rowcount
-
-            deleted += self._file.write("delete rows from", work)
-        return deleted
+        return self._file.write("delete rows from", work)
 
 
 def _find_place(connection: sqlite3.Connection, trail: Sequence[Sequence[Any]]) -> int | None:

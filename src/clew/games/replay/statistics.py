@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clew.games.replay.survey import Survey
+from clew.core.errors import EvidenceError
+from clew.games.replay.store import Replay
+from clew.games.replay.survey import Finding, Survey, survey
 
 
 def figures(survey: Survey) -> dict[str, Any]:
@@ -63,3 +66,24 @@ def _by_step(survey: Survey) -> list[float | None]:
     sums = np.bincount(survey.step[known], survey.entropy[known])
     counts = np.bincount(survey.step[known])
     return [round(float(total / count), 4) if count else None for total, count in zip(sums, counts, strict=True)]
+
+
+def report(replay: Replay, env_id: str) -> dict[str, Any]:
+    """What `clew replay check` tells of one game."""
+    try:
+        info = replay.info(env_id)
+    except EvidenceError as error:
+        return {"env_id": env_id, "error": str(error)}
+    found = survey(replay, info)
+
+    def listed(findings: Mapping[str, Finding]) -> list[dict[str, Any]]:
+        return [{"what": what, "count": each.count, "examples": each.examples} for what, each in findings.items()]
+
+    return {
+        "env_id": env_id,
+        "rows": found.rows,
+        "episodes": len(found.episodes),
+        "faults": listed(found.faults),
+        "notices": listed(found.notices),
+        "described": replay.described(env_id) is not None,
+    }

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from clew.games.replay import targets
 from clew.games.replay.blobs import are_states, to_blobs, to_states
-from clew.games.replay.transitions import Floats, Replay, Transition, as_bytes
+from clew.games.replay.store import ROWS_AT_ONCE, Replay
+from clew.games.replay.transitions import Floats, Transition, as_bytes
 from clew.games.rules import GAMES, Game, GameInfo
 
-ROWS_AT_ONCE = 4096
 EXAMPLES = 3
 
 STATE_LENGTH = "its state or next_state has another length than the game's {state_bytes} bytes"

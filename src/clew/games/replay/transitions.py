@@ -1,66 +1,18 @@
-"""A row of the replay database, what every store of rows can do, and how positions in one are told."""
+"""A row of the replay database, and how positions in one are told."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clew.core.errors import EvidenceError, UsageError, nearest
-from clew.games.rules import GAMES, GameInfo
+from clew.core.errors import EvidenceError, UsageError
 
 Floats = npt.NDArray[np.float32]
-
-COLUMNS = (
-    "id",
-    "env_id",
-    "episode_id",
-    "step_number",
-    "state",
-    "action",
-    "next_state",
-    "observation",
-    "next_observation",
-    "reward",
-    "done",
-    "timestamp",
-    "policy_probs",
-    "mcts_value",
-    "game_outcome",
-)
-"""Columns of the table `transitions` that are written and read; `created_at` is the database's own."""
-
-METADATA = (
-    "env_id",
-    "display_name",
-    "board_width",
-    "board_height",
-    "num_actions",
-    "obs_size",
-    "legal_mask_offset",
-    "player_count",
-)
-"""Columns of the table `game_metadata`; `updated_at` stands beside them."""
-
-METADATA_TABLE = """
-CREATE TABLE IF NOT EXISTS game_metadata (
-    env_id TEXT PRIMARY KEY,
-    display_name TEXT NOT NULL,
-    board_width INTEGER NOT NULL,
-    board_height INTEGER NOT NULL,
-    num_actions INTEGER NOT NULL,
-    obs_size INTEGER NOT NULL,
-    legal_mask_offset INTEGER NOT NULL,
-    player_count INTEGER NOT NULL,
-    updated_at {moment} DEFAULT CURRENT_TIMESTAMP
-);
-"""
-"""The table `game_metadata`; `moment` is the database's type for a time."""
 
 UNREADABLE_ACTION = -1
 """`Transition.action` of a row whose stored action is not four bytes."""
@@ -70,10 +22,6 @@ Position = dict[str, Any]
 
 TRAIL = 4
 """How many ends of episodes a position remembers, to find its place again after rows were deleted by hand."""
-
-
-class ReplayUnavailableError(EvidenceError):
-    """The database is gone, locked or full, or its server does not answer; what was asked for may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,69 +54,6 @@ class Transition:
     """Outcome of the game, from the view of the player to move in `observation`."""
 
 
-class Replay(Protocol):
-    """A replay database: SQLite or PostgreSQL."""
-
-    @property
-    def name(self) -> str:
-        """The database as messages call it: a path, or a URL without its password."""
-        ...
-
-    def upsert_metadata(self, info: GameInfo) -> None:
-        """Write or renew the row of `game_metadata` that describes a game; the table is made where it is absent."""
-        ...
-
-    def metadata(self) -> dict[str, GameInfo]:
-        """The games that the database describes, by env_id; none where the table `game_metadata` is absent."""
-        ...
-
-    def env_ids(self) -> dict[str, int]:
-        """Rows of each env_id that has any."""
-        ...
-
-    def append(self, episode: Sequence[Transition]) -> None:
-        """Write one episode in one transaction. Written before to the last bit, it is left as it is.
-
-        Raises `EvidenceError` where other rows have its ids, and a sentence where it could not be written: then
-        nothing of it was, and it can be tried again.
-        """
-        ...
-
-    def count(self, env_id: str) -> int:
-        """Rows of a game."""
-        ...
-
-    def tail(self, env_id: str, after: Position | None, limit: int) -> tuple[list[Transition], Position]:
-        """Up to `limit` rows of a game that were committed since `after` (None: from the first), in commit order.
-
-        Whoever goes on from the position returned sees each row once, none left out. Fewer than `limit` rows: there
-        are no more at this moment. Raises `ReplayUnavailableError` while the database is gone.
-        """
-        ...
-
-    def episode(self, env_id: str, episode_id: str | None = None) -> list[Transition]:
-        """The rows of an episode by step; None: the newest. Empty where there is none."""
-        ...
-
-    def delete_older(self, env_id: str, keep: int) -> int:
-        """Delete episodes that lie wholly before the newest `keep` rows in commit order; return the rows deleted."""
-        ...
-
-    def clear(self, env_id: str) -> int:
-        """Delete all rows of a game; return how many there were."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the database."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
 def as_floats(blob: Floats | bytes | None) -> Floats | None:
     """float32 values of a stored blob; None for none, and for bytes that are no whole number of values."""
     if blob is None:
@@ -184,7 +69,7 @@ def as_bytes(values: Floats | bytes) -> bytes:
 
 
 def to_row(row: Transition) -> tuple[Any, ...]:
-    """The values of `COLUMNS` for a row: plain Python numbers, strings and bytes."""
+    """The values of `schema.COLUMNS` for a row: plain Python numbers, strings and bytes."""
     if not 0 <= int(row.action) < 2**32:
         raise UsageError(f"The action {row.action} of row {row.id} is no unsigned number of 32 bits.")
     return (
@@ -207,7 +92,7 @@ def to_row(row: Transition) -> tuple[Any, ...]:
 
 
 def from_row(values: Sequence[Any]) -> Transition:
-    """A row from the values of `COLUMNS`. What has another type than it should becomes empty bytes, -1 or NaN."""
+    """A row from the values of `schema.COLUMNS`; what has another type becomes empty bytes, -1, NaN or False."""
     action = values[5]
     policy, value, outcome = values[12], values[13], values[14]
     return Transition(
@@ -221,7 +106,7 @@ def from_row(values: Sequence[Any]) -> Transition:
         _blob(values[7]),
         _blob(values[8]),
         _number(values[9]),
-        bool(values[10]),
+        isinstance(values[10], int) and bool(values[10]),
         _whole(values[11]),
         None if policy is None else _blob(policy),
         0.0 if value is None else _number(value),
@@ -252,7 +137,7 @@ def check_episode(episode: Sequence[Transition]) -> None:
 
 
 def same_rows(written: Sequence[Sequence[Any]], wanted: Sequence[Sequence[Any]]) -> bool:
-    """Whether the stored rows, values of `COLUMNS` each, are those that were to be written, whatever their order."""
+    """Whether the stored rows, values of `schema.COLUMNS`, are those that were to be written, whatever their order."""
 
     def simple(value: Any) -> Any:
         # Tables made by others may hold float32, and booleans; SQLite knows no negative zero.
@@ -283,41 +168,3 @@ def follow_trail(trail: Sequence[Sequence[Any]], rows: Sequence[Transition], key
             if len(ends) == TRAIL:
                 return ends
     return [*ends, *map(list, trail)][:TRAIL]
-
-
-def find_info(replay: Replay, env_id: str) -> GameInfo:
-    """What a trainer needs to know of a game: from the database, or from the rules here where it does not say.
-
-    Raises `EvidenceError` where neither knows the game.
-    """
-    described = replay.metadata()
-    if env_id in described:
-        return described[env_id]
-    if env_id in GAMES:
-        return GAMES[env_id]
-    held = list({*described, *replay.env_ids()})
-    told = f" It holds: {', '.join(sorted(held))}." if held else " It holds no game yet."
-    if env_id in held:
-        told = " Let its actor write the game's row there when it starts, or add the row by hand."
-    raise EvidenceError(
-        f"{replay.name} does not describe the game '{env_id}' (no row of game_metadata), and its rules are not known "
-        f"here.{nearest(env_id, [each for each in held if each != env_id])}{told}"
-    )
-
-
-def make_info(name: str, values: Sequence[Any]) -> GameInfo:
-    """The game of a row of `METADATA`. Raises `EvidenceError` naming the column whose value cannot be."""
-    row = dict(zip(METADATA, values, strict=True))
-    for column in METADATA[2:]:
-        if not isinstance(row[column], int) or row[column] < (0 if column == "legal_mask_offset" else 1):
-            raise EvidenceError(
-                f"{name}: game_metadata says {column} = {row[column]!r} for '{row['env_id']}', which cannot be. "
-                "Correct the row."
-            )
-    if row["legal_mask_offset"] + row["num_actions"] > row["obs_size"]:
-        raise EvidenceError(
-            f"{name}: game_metadata of '{row['env_id']}' places {row['num_actions']} legal moves at "
-            f"legal_mask_offset {row['legal_mask_offset']} of an observation of obs_size {row['obs_size']}: they do "
-            "not fit. Correct the row."
-        )
-    return GameInfo(*(row[column] for column in METADATA))

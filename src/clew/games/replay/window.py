@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
 from clew.games.replay.gather import gather
+from clew.games.replay.records import Batch as Batch
 from clew.games.replay.records import Layout, fill_records
 from clew.games.replay.targets import Targets, make_targets
 from clew.games.replay.transitions import Transition
@@ -53,25 +54,6 @@ class Extended:
     """Rows taken in."""
     broken: list[str]
     """A sentence about each row that was not."""
-
-
-class Batch(NamedTuple):
-    """Rows of a window; each array has one entry a row."""
-
-    observation: npt.NDArray[np.float32]
-    """float32[rows, obs_size]."""
-    policy: npt.NDArray[np.float32]
-    """float32[rows, num_actions]: the target, 0 for illegal moves."""
-    outcome: npt.NDArray[np.float32]
-    """float32[rows], from the view of the player to move."""
-    root_value: npt.NDArray[np.float32]
-    """float32[rows], likewise: what the search thought."""
-    ply: npt.NDArray[np.int32]
-    """int32[rows]: moves made before."""
-    ordinal: npt.NDArray[np.int64]
-    """int64[rows]."""
-    episode: npt.NDArray[np.uint64]
-    """uint64[rows]: `hash_of` the episode's id."""
 
 
 class Window:

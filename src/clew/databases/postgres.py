@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,8 @@ from urllib.parse import unquote
 
 from clew.core.errors import ClewError, EvidenceError, UsageError
 from clew.core.waiting import Pauses
-from clew.games.replay.transitions import ReplayUnavailableError
+from clew.databases.addresses import unreadable, without_password
+from clew.databases.schema import Schema, UnavailableError
 
 if TYPE_CHECKING:
     import psycopg
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 120.0
 """How long a lost server is waited for."""
 LONGEST_PAUSE = 2.0
+LOCK = 0x636C6577
+"""Names the advisory lock under which tables are made and changed."""
 
 _T = TypeVar("_T")
-_log = logging.getLogger("clew.replay")
+_log = logging.getLogger("clew.databases")
 
 _PASSING = ("57P01", "57P02", "57P03", "08", "40", "53300", "55006")
 """Beginnings of SQLSTATEs that pass by: a shutdown, a lost connection, a deadlock, too many connections."""
@@ -32,20 +36,6 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "application_name": "clew",
 }
-
-
-_HOST = r"(?:\[[\da-fA-F:]+\]|[\w.%-]*)(?::\d+)?"
-_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[\w.%-]*)?")
-
-
-def shown(url: str) -> str:
-    """The URL as a message may show it: without password and parameters, and without all that may be a part of them."""
-    rest, _, parameters = url.partition("://")[2].partition("?")
-    # Up to the last @: an @ in a password may have been left as it is.
-    user, at, place = rest.rpartition("@")
-    if not _PLACE.fullmatch(place) or (not at and "@" in parameters):
-        return "postgresql://..."
-    return f"postgresql://{user.partition(':')[0]}{at}{place}"
 
 
 class AlreadyThereError(Exception):
@@ -61,11 +51,10 @@ class Link:
             import psycopg
         except ImportError as error:
             raise UsageError(
-                "A replay database in PostgreSQL needs the package psycopg: install it with "
-                "`pip install 'clew[postgres]'`."
+                "A database in PostgreSQL needs the package psycopg: install it with `pip install 'clew[postgres]'`."
             ) from error
         self._psycopg = psycopg
-        self.name = shown(url)
+        self.name = without_password(url)
         self._prepare = prepare
         self._connection: psycopg.Connection[Any] | None = None
         try:
@@ -73,13 +62,11 @@ class Link:
         except psycopg.Error:
             given = {"host": "@"}
         if "@" in str(given.get("host", "")) or not str(given.get("port", "1")).isdigit():
-            # What libpq says of such a URL quotes parts of it, and so of the password.
-            raise UsageError(
-                "The URL of the database cannot be read. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
-                "signs such as @ : / % in the password as %40 %3A %2F %25."
-            ) from None
+            raise unreadable() from None
         self._parameters = {**_DEFAULTS, **{key: str(value) for key, value in given.items() if value is not None}}
-        self._secrets = {str(given.get("password") or ""), unquote(str(given.get("password") or ""))} - {""}
+        secrets = [str(value) for key, value in given.items() if key in ("password", "sslpassword") and value]
+        secrets.append(os.environ.get("PGPASSWORD", ""))
+        self._secrets = {*secrets, *map(unquote, secrets)} - {""}
         self.run("open", lambda _: None, patience=0.0)
 
     def close(self) -> None:
@@ -95,7 +82,7 @@ class Link:
         """Do `work` in one transaction; all of it again when the server went away meanwhile.
 
         So `work` may be done though its transaction had been committed already; a row that is there raises
-        `AlreadyThereError`. Raises `ReplayUnavailableError` when the server does not come back within `patience`
+        `AlreadyThereError`. Raises `UnavailableError` when the server does not come back within `patience`
         seconds, and `EvidenceError` for what the server refuses.
         """
         pauses, told = Pauses(LONGEST_PAUSE, patience), False
@@ -158,9 +145,9 @@ class Link:
             advice = f"Make it with `createdb {match[2]}`" if what == "database" else "Check the name"
             return EvidenceError(f"{self.name}: there is no such {what} on the server. {advice}.")
         if "resolve host" in text:
-            return ReplayUnavailableError(f"{self.name}: the name of the server is not known. Check the URL.")
+            return UnavailableError(f"{self.name}: the name of the server is not known. Check the URL.")
         if state == "53100":
-            return ReplayUnavailableError(
+            return UnavailableError(
                 f"Could not {doing} {self.name}. The server's disk is full. Nothing of it was written: free some space "
                 "and try again."
             )
@@ -170,7 +157,7 @@ class Link:
                 "the owner of the tables for the right, or to run the command once."
             )
         if not state or self._passes(error):
-            return ReplayUnavailableError(
+            return UnavailableError(
                 f"Could not {doing} {self.name}: the server does not answer. Is it running, and is the address right? "
                 f"It was: {self._said(text)}."
             )
@@ -182,3 +169,24 @@ class Link:
         for secret in self._secrets:
             line = line.replace(secret, "***")
         return line
+
+
+def columns_of(connection: psycopg.Connection[Any], table: str) -> dict[str, str]:
+    """Type of each column of a table; none where it is absent."""
+    return dict(
+        connection.execute(
+            "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
+            "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            [table],
+        ).fetchall()
+    )
+
+
+def make_tables(connection: psycopg.Connection[Any], schema: Schema, *tables: str) -> None:
+    """Make `tables` of `schema` (none: all) where they are absent; for use within a transaction.
+
+    Two processes that do it at once wait for one another: else each would get in the other's way.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    for statement in schema.statements("postgresql", *tables):
+        connection.execute(statement)

@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -16,32 +16,8 @@ from urllib.parse import quote
 from clew.core import files
 from clew.core.errors import EvidenceError
 from clew.core.waiting import Pauses
-from clew.games.replay.sqlite_errors import is_busy, sentence
-from clew.games.replay.transitions import COLUMNS, METADATA_TABLE, ReplayUnavailableError
-
-TRANSITIONS = """
-CREATE TABLE IF NOT EXISTS transitions (
-    id TEXT PRIMARY KEY,
-    env_id TEXT NOT NULL,
-    episode_id TEXT NOT NULL,
-    step_number INTEGER NOT NULL,
-    state BLOB NOT NULL,
-    action BLOB NOT NULL,
-    next_state BLOB NOT NULL,
-    observation BLOB NOT NULL,
-    next_observation BLOB NOT NULL,
-    reward REAL NOT NULL,
-    done INTEGER NOT NULL,
-    timestamp INTEGER NOT NULL,
-    policy_probs BLOB,
-    mcts_value REAL DEFAULT 0.0,
-    game_outcome REAL,
-    created_at DATETIME DEFAULT CURRENT_TIMESTAMP
-);
-CREATE INDEX IF NOT EXISTS idx_transitions_timestamp ON transitions(timestamp);
-CREATE INDEX IF NOT EXISTS idx_transitions_episode ON transitions(episode_id);
-"""
-SCHEMA = TRANSITIONS + METADATA_TABLE.format(moment="DATETIME")
+from clew.databases.schema import Schema, UnavailableError, check_columns
+from clew.databases.sqlite_errors import is_busy, sentence
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock, each time."""
@@ -49,15 +25,15 @@ PATIENCE_SECONDS = 300.0
 """How long a lock is waited for in all."""
 Identity = tuple[int, int]
 _T = TypeVar("_T")
-_log = logging.getLogger("clew.replay")
+_log = logging.getLogger("clew.databases")
 
 
 class SqliteFile:
     """Connections to the file which has the `path` at the time: one that reads, and one that writes."""
 
-    def __init__(self, path: Path, *, create: bool, made_anew: Callable[[], None]) -> None:
+    def __init__(self, path: Path, schema: Schema, *, create: bool, made_anew: Callable[[], None]) -> None:
         """`create`: make the file where it is absent. `made_anew` is called when another file took its place."""
-        self.path, self._create, self._made_anew = path, create, made_anew
+        self.path, self._schema, self._create, self._made_anew = path, schema, create, made_anew
         self._reader: tuple[sqlite3.Connection, Identity] | None = None
         self._writer: tuple[sqlite3.Connection, Identity] | None = None
         self._checked = False
@@ -143,7 +119,7 @@ class SqliteFile:
         if identity is None:
             if not self._create:
                 raise self._gone()
-            _make_file(self.path)
+            _make_file(self.path, self._schema)
             identity = identity_of(self.path)
             if identity is None:
                 raise self._gone()
@@ -152,9 +128,9 @@ class SqliteFile:
             # Readers do not wait for writers in this mode; a file system that lacks it does without.
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.execute("PRAGMA synchronous = NORMAL")
-            if self._create and not columns_of(connection, "transitions"):
-                make_tables(connection)
-            self.require(connection, "transitions", COLUMNS)
+            if self._create and not columns_of(connection, self._schema.main):
+                make_tables(connection, self._schema)
+            self.has(connection, self._schema.main)
         except BaseException:
             connection.close()
             raise
@@ -164,33 +140,30 @@ class SqliteFile:
             self._made_anew()
         return connection
 
-    def _gone(self) -> ReplayUnavailableError:
-        return ReplayUnavailableError(
-            f"There is no replay database {self.path}. Start an actor, which makes it (clew actor --db {self.path}), "
-            "or check the path."
-        )
+    def _gone(self) -> UnavailableError:
+        advice = self._schema.advice.format(path=self.path)
+        return UnavailableError(f"There is no {self._schema.what} {self.path}. {advice}")
 
     def has_rows(self, connection: sqlite3.Connection) -> bool:
-        """Whether the table `transitions` is there; a database that holds nothing yet is empty, not wrong."""
+        """Whether the main table is there; a database that holds nothing yet is empty, not wrong."""
         if not self._checked:
-            self._checked = self.require(connection, "transitions", COLUMNS)
+            self._checked = self.has(connection, self._schema.main)
         return self._checked
 
-    def require(self, connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> bool:
+    def has(self, connection: sqlite3.Connection, table: str) -> bool:
         """Whether the table is there with the columns it must have. Raises `EvidenceError` for a foreign schema."""
         there = columns_of(connection, table)
-        others = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for column in columns:
-            if there and column not in there:
+        if there:
+            check_columns(str(self.path), table, there, self._schema.columns[table])
+        elif table == self._schema.main:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            strangers = sorted(row[0] for row in found if not row[0].startswith("sqlite_"))
+            strangers = [each for each in strangers if each not in self._schema.columns]
+            if strangers:
                 raise EvidenceError(
-                    f"{self.path}: the table {table} has no column {column}. It must have: {', '.join(columns)}."
+                    f"{self.path} is no {self._schema.what}: it has no table {table}, but {', '.join(strangers[:5])}. "
+                    "Check the path."
                 )
-        strangers = sorted(row[0] for row in others if row[0] != "game_metadata" and not row[0].startswith("sqlite_"))
-        if not there and table == "transitions" and strangers:
-            raise EvidenceError(
-                f"{self.path} is no replay database: it has no table transitions, but {', '.join(strangers[:5])}. "
-                "Check the path."
-            )
         return bool(there)
 
 
@@ -201,7 +174,7 @@ def identity_of(path: Path) -> Identity | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise EvidenceError(f"The replay database {path} cannot be reached: {error.strerror or error}.") from error
+        raise EvidenceError(f"The database {path} cannot be reached: {error.strerror or error}.") from error
     return status.st_dev, status.st_ino
 
 
@@ -235,9 +208,9 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         return _connect(path, "ro", "&immutable=1")
 
 
-def _make_file(path: Path) -> None:
-    """Make an empty replay database at `path`, whole or not at all; one that another process makes first is kept."""
-    with files.sentences_for(path, "make the replay database"):
+def _make_file(path: Path, schema: Schema) -> None:
+    """Make an empty database at `path`, whole or not at all; one that another process makes first is kept."""
+    with files.sentences_for(path, f"make the {schema.what}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -253,7 +226,7 @@ def _make_file(path: Path) -> None:
             try:
                 with contextlib.closing(_connect(temporary, "rw")) as connection:
                     connection.execute("PRAGMA journal_mode = WAL").fetchall()
-                    connection.executescript(SCHEMA)
+                    make_tables(connection, schema)
                 temporary.chmod(files.FILE_MODE)
                 os.link(temporary, path)
             except FileExistsError:
@@ -267,9 +240,9 @@ def _make_file(path: Path) -> None:
             os.close(folder)
 
 
-def make_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables and indices that are absent; for use within a transaction."""
-    for statement in filter(str.strip, SCHEMA.split(";")):
+def make_tables(connection: sqlite3.Connection, schema: Schema, *tables: str) -> None:
+    """Make `tables` of `schema` (none: all) where they are absent; for use within a transaction."""
+    for statement in schema.statements("sqlite", *tables):
         connection.execute(statement)
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from clew.core.errors import ClewError, EvidenceError
-from clew.games.replay.transitions import ReplayUnavailableError
+from clew.databases.schema import UnavailableError
 
 _PRIMARY = 0xFF
 """The low byte of SQLite's extended codes says which kind of error it is."""
@@ -52,5 +52,5 @@ def sentence(error: sqlite3.Error, path: Path, doing: str) -> ClewError:
         sqlite3.SQLITE_BUSY: "Another process keeps it locked for minutes: end that process.",
         sqlite3.SQLITE_LOCKED: "Another process keeps it locked for minutes: end that process.",
     }.get(code, f"SQLite says: {error}.")
-    kind = ReplayUnavailableError if code in _PASSING else EvidenceError
+    kind = UnavailableError if code in _PASSING else EvidenceError
     return kind(f"Could not {doing} {path}. {told}")
