@@ -28,7 +28,7 @@ from clew.objectives.alphazero.objective import AlphaZero, PreparedReplay
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.training import devices
 from clew.training.devices import Placement
-from clew.training.fit import Shard
+from clew.training.objective import Shard
 from clew.training.optimizers import Optimizer
 
 BATCH = 128
@@ -45,8 +45,8 @@ def main() -> None:
         recipe = _recipe(Path(folder), options.compile)
         _fill(Path(recipe.data.db))
         with devices.placement(recipe.training) as placement:
-            objective = PreparedReplay(recipe, find_game("connect4")).objective(Path(folder), placement)
-            assert objective.companion.ready(0)
+            objective = AlphaZero(PreparedReplay(recipe, find_game("connect4")), Path(folder), placement)
+            assert all(hook.ready(0) for hook in objective.hooks)
             ours = _ours(objective, recipe, placement, compiled=options.compile == "yes")
             plain = _plain(objective)
             say("warming up (compiling)")

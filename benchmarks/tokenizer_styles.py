@@ -19,9 +19,9 @@ from pathlib import Path
 from common import emit, figure
 
 from clew import recipes
-from clew.objectives import prepare
 from clew.proofs.tokenizers import DEFAULT_STYLE, STYLES, train_bpe
 from clew.training import launch
+from clew.training.launch import prepare
 
 
 def main() -> None:

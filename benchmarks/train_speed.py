@@ -77,8 +77,8 @@ class PlainGPT(nn.Module):
 
 def run_plain(recipe: Recipe, steps: int, tokenizer_path: Path) -> dict[str, float]:
     """Time the plain loop; return useful tokens a second."""
-    from clew.objectives import prepare
     from clew.proofs.tokenizers import load_tokenizer
+    from clew.training.launch import prepare
 
     prepared = prepare(recipe)
     tokenizer = load_tokenizer(tokenizer_path)
@@ -133,13 +133,14 @@ def run_ours(recipe: Recipe, steps: int, folder: Path) -> dict[str, float]:
 
 
 def _compiles(recipe: Recipe) -> bool:
-    from clew.objectives import prepare
+    from clew.objectives.next_token import NextToken
+    from clew.proofs.evidence import prepare
     from clew.training import devices
 
     with tempfile.TemporaryDirectory() as folder, devices.placement(recipe.training) as placement:
         prepared = prepare(recipe)
         prepared.keep(Path(folder))
-        objective = prepared.objective(Path(folder), placement)
+        objective = NextToken(prepared, Path(folder), placement)
         return devices.pays_to_compile(recipe.training, placement.device, objective.planned_flops())
 
 
@@ -177,7 +178,7 @@ def main() -> None:
             found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(json.dumps(found))
             return
-        from clew.objectives import prepare
+        from clew.training.launch import prepare
 
         prepare(recipe).keep(Path(folder))
         results: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}

@@ -60,7 +60,14 @@ def test_help_shows_docstrings_and_defaults_and_ends_well(capsys):
         parse("--help")
     assert stop.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
-    for text in ("Build a car.", "How many wheels.", "--engine.horse-power", "How strong it is.", "--json", "default: 4"):
+    for text in (
+        "Build a car.",
+        "How many wheels.",
+        "--engine.horse-power",
+        "How strong it is.",
+        "--json",
+        "default: 4",
+    ):
         assert text in shown
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from clew.cli.main import main
-from clew.training.checkpoint import find_checkpoint, read_checkpoint
+from clew.runs.checkpoints import find_checkpoint
+from clew.training.checkpoint import read_checkpoint
 from small_runs import clew, clew_command, environment, flags, only_run, outcome, write_corpus
 
 

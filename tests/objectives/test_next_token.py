@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from clew.core.errors import CheckpointError, EvidenceError
-from clew.objectives.next_token import NextToken, prepare
+from clew.objectives.next_token import NextToken
+from clew.proofs.evidence import prepare
 from clew.proofs.tokenizers import load_tokenizer
 from clew.training.devices import Placement
-from clew.training.fit import Shard
+from clew.training.objective import Shard
 from small_runs import small_recipe, write_corpus
 
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -26,7 +27,7 @@ def corpus(tmp_path_factory):
 def made(corpus, folder, **changed) -> NextToken:
     prepared = prepare(small_recipe(corpus, **changed))
     prepared.keep(folder)
-    return prepared.objective(folder, CPU)
+    return NextToken(prepared, folder, CPU)
 
 
 @torch.no_grad()
@@ -50,13 +51,13 @@ def test_bits_per_byte_are_those_of_a_slow_computation(corpus, tmp_path, changed
     prepared = prepare(small_recipe(corpus))
     texts = prepared.texts(prepared.split.validation)
     assert max(len(text) for text in texts) < 512, "both see the whole history"
-    figures = objective.evaluate().figures
+    figures = objective.evaluate(0).figures
     by_hand = bits_per_byte_by_hand(objective, texts, tokenizer)
     assert figures["validation_bits_per_byte"] == pytest.approx(by_hand, rel=1e-6)
 
 
 def test_an_untrained_model_of_bytes_needs_eight_bits_a_byte(corpus, tmp_path):
-    figures = made(corpus, tmp_path).evaluate().figures
+    figures = made(corpus, tmp_path).evaluate(0).figures
     assert figures["validation_bits_per_byte"] == pytest.approx(8.0, abs=0.1)
 
 
@@ -70,7 +71,7 @@ def test_a_theorem_longer_than_the_context_is_scored_whole(tmp_path):
     scored = int((objective._evaluation.targets >= 0).sum())
     assert scored == sum(len(texts[index].encode()) - 1 for index in held_out)
     assert objective.stream.tokens_per_epoch + scored + len(held_out) == sum(len(text.encode()) for text in texts)
-    assert math.isfinite(objective.evaluate().score)
+    assert math.isfinite(objective.evaluate(0).score)
 
 
 def test_the_parts_of_a_batch_are_the_batch(corpus, tmp_path):
@@ -115,7 +116,7 @@ def test_epochs_plan_the_steps_that_read_every_token_so_often(corpus, tmp_path):
 
 def test_samples_are_the_same_at_each_asking_and_begin_with_the_prompt(corpus, tmp_path):
     objective = made(corpus, tmp_path, sample_tokens=20, sample_prompt="@T\ntheorem ")
-    (one,), (other,) = objective.evaluate().samples, objective.evaluate().samples
+    (one,), (other,) = objective.evaluate(0).samples, objective.evaluate(0).samples
     assert one == other
     assert one.startswith("@T\ntheorem ")
     assert len(one) > len("@T\ntheorem ")

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from clew.core.errors import CheckpointError, ClewError
+from clew.core.evidence import Evidence
 from clew.recipes.next_token import NextTokenRecipe
-from clew.runs.folder import Evidence, create_run
-from clew.runs.metrics import Recorder
+from clew.runs.folder import create_run
+from clew.runs.recorder import Recorder
 
 
 @pytest.fixture

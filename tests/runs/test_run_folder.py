@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from clew.core.errors import ClewError, EvidenceError, UsageError
+from clew.core.evidence import Evidence
 from clew.recipes import base as recipes
 from clew.recipes.next_token import NextTokenRecipe
-from clew.runs.folder import Evidence, create_run, find_run, list_runs, open_run
+from clew.runs.folder import create_run, find_run, list_runs, open_run
 
 EVIDENCE = Evidence(kind="proof files", path="data", sha256="e" * 64)
 

@@ -10,8 +10,9 @@ import torch
 
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError
+from clew.runs.checkpoints import drop_later, find_checkpoint
 from clew.training import checkpoint
-from clew.training.checkpoint import drop_later, find_checkpoint, read_checkpoint, save_checkpoint
+from clew.training.checkpoint import read_checkpoint, save_checkpoint
 
 MODEL = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(4, dtype=torch.int64)}
 OPTIMIZER = {"a/exp_avg": torch.full((2, 3), 0.1), "a/step": torch.tensor(3.0)}
@@ -226,11 +227,11 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_half_of_a_new_one(tmp_pat
             raise checkpoint.SafetensorError("I/O error: No space left on device (os error 28)")
         real_save(tensors, path)
 
-    def full_bytes(path, content):
+    def full_bytes(path, content, **settings):
         with files.sentences_for(path, "write"):
             if path.name == name:
                 raise OSError(errno.ENOSPC, "No space left on device")
-        real_bytes(path, content)
+        real_bytes(path, content, **settings)
 
     monkeypatch.setattr(checkpoint, "save_file", full_save)
     monkeypatch.setattr(files, "write_bytes", full_bytes)

@@ -5,29 +5,33 @@ from __future__ import annotations
 import json
 import math
 import signal
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
 from torch import nn
 
 from clew.core.errors import CheckpointError, ClewError, UsageError
+from clew.core.evidence import Evidence
 from clew.core.randomness import generator
 from clew.recipes.base import Training
 from clew.recipes.next_token import NextTokenRecipe
-from clew.runs.folder import Evidence, create_run
+from clew.runs.checkpoints import find_checkpoint
+from clew.runs.folder import create_run
+from clew.runs.progress import Evaluation, InterruptedRunError
 from clew.training import schedules
-from clew.training.checkpoint import find_checkpoint, read_checkpoint
+from clew.training.checkpoint import read_checkpoint
 from clew.training.devices import Placement
-from clew.training.fit import Evaluation, InterruptedRunError, Loss, Shard, fit
+from clew.training.fit import fit
+from clew.training.objective import Loss, Objective, Shard, State
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 
 
-class Line:
+class Line(Objective):
     """Fits a line to noisy points; a batch is keyed by its step. `scores`, where given, are what evaluations say."""
 
     items = "points"
-    companion = None
 
     def __init__(self, training: Training, *, steps: int = 12, scores: list[float] | None = None):
         self.training, self.steps, self.scores, self.evaluated = training, steps, scores, 0
@@ -54,16 +58,16 @@ class Line:
         total, mean = ((values * weights).sum() / weights.sum() for values in (squares, points[:, 0]))
         return Loss(total, {"points": mean}, weights.sum())
 
-    def evaluate(self):
+    def evaluate(self, step):
         score = self.scores[self.evaluated] if self.scores else float(self.model.weight.detach().square().sum())
         self.evaluated += 1
-        return Evaluation(score, {"score": score})
+        return Evaluation({"score": score}, watched="score")
 
     def state(self):
-        return {"evaluated": self.evaluated}
+        return State({"evaluated": self.evaluated})
 
     def restore(self, state):
-        self.evaluated = state["evaluated"]
+        self.evaluated = state.values["evaluated"]
 
     def describe_model(self):
         return {"family": "line"}
@@ -249,7 +253,7 @@ def test_what_is_not_finite_stops_the_run_before_the_weights_change(new_run, poi
     real = objective.loss
 
     def loss(batch):
-        total, parts, weight = real(batch)
+        total, parts, weight, _ = real(batch)
         if len(objective.seen) == 6:
             # The square root of zero is zero, and its slope is infinite.
             total = total * math.nan if poisoned == "loss" else total + (objective.model.weight * 0).sum().sqrt()
@@ -298,9 +302,9 @@ def test_a_stop_during_an_evaluation_saves_the_step_after_it(new_run):
     objective = Line(plan(checkpoint_every=100))
     real = objective.evaluate
 
-    def evaluate():
+    def evaluate(step):
         signal.raise_signal(signal.SIGINT)
-        return real()
+        return real(step)
 
     objective.evaluate = evaluate
     with pytest.raises(InterruptedRunError, match="Stopped at step 5 of 12"):
@@ -339,7 +343,7 @@ def test_what_breaks_because_of_a_stop_is_told_as_a_stop(new_run):
 
     def batch(step, shard):
         signal.raise_signal(signal.SIGINT)
-        raise RuntimeError("the compiler's process was interrupted")
+        raise BrokenProcessPool("the compiler's process was interrupted")
 
     objective.batch = batch
     with pytest.raises(InterruptedRunError, match=r"Stopped within step 1\. Continue"):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from clew.core.errors import without_passwords
+from clew.databases import split_password
 from clew.recipes.base import Recipe, Section, Training
 
 
@@ -178,5 +178,5 @@ class AlphaZeroRecipe(Recipe):
 
     def without_secrets(self) -> Self:
         """This recipe without the password of its database."""
-        data = self.data.model_copy(update={"db": without_passwords(self.data.db)})
+        data = self.data.model_copy(update={"db": split_password(self.data.db)[0]})
         return self.model_copy(update={"data": data})

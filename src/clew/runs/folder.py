@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ REPORTS = "reports"
 _RECORDED_PACKAGES = (
     "clew", "torch", "numpy", "pydantic", "safetensors", "tokenizers", "onnx", "onnxscript", "onnxruntime",
 )  # fmt: skip
+
+
+R = TypeVar("R", bound=Recipe)
 
 
 class Run:
@@ -84,7 +87,7 @@ class Run:
         self.manifest = {**self.manifest, **fields}
         files.write_json(self.folder / MANIFEST, self.manifest)
 
-    def read_recipe(self, kind: type[Recipe]) -> Recipe:
+    def read_recipe(self, kind: type[R]) -> R:
         """Read the resolved recipe back. Raises `ClewError` when it is not the one that the run was made with."""
         path = self.folder / RECIPE
         values = recipe.read_yaml(path)

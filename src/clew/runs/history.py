@@ -16,8 +16,6 @@ from clew.core import files
 from clew.core.errors import ClewError
 
 METRICS = "metrics.jsonl"
-_WHOLE = 100
-"""So many of the newest points of a history are all kept; each as many before them are thinned by another half."""
 
 
 @dataclass
@@ -107,7 +105,9 @@ def as_arrays(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64
 class History:
     """Points in order: all of the newest, every second before them, every fourth before those, ...; the first stays."""
 
-    def __init__(self, points: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, points: Sequence[Mapping[str, Any]] = (), *, whole: int = 100) -> None:
+        """So many of the newest points are all kept (`whole`); each as many before them are thinned by another half."""
+        self._whole = whole
         self._kept: list[tuple[int, Mapping[str, Any]]] = []
         self._count = 0
         for each in points:
@@ -117,7 +117,7 @@ class History:
         """Add the newest point."""
         self._kept.append((self._count, point))
         self._count += 1
-        if len(self._kept) > 40 * _WHOLE:
+        if len(self._kept) > 40 * self._whole:
             self._thin()
 
     @property
@@ -135,6 +135,6 @@ class History:
         kept = []
         for index, point in self._kept:
             age = self._count - 1 - index
-            if index == 0 or age < _WHOLE or index % (1 << (age // _WHOLE).bit_length()) == 0:
+            if index == 0 or age < self._whole or index % (1 << (age // self._whole).bit_length()) == 0:
                 kept.append((index, point))
         self._kept = kept

@@ -38,7 +38,7 @@ class Recorder:
         self._elapsed_before = _cut_timing(run.folder / TIMING, None)
         self._began = time.monotonic()
         self._last: tuple[float, int] | None = None
-        self._history = History()
+        self._history = History(whole=200)
         self._evaluations: list[dict[str, Any]] = []
         self._newest: dict[str, Any] = {}
         self._stats_written = 0.0
@@ -58,7 +58,10 @@ class Recorder:
                 f"{path} has {size} bytes, fewer than the {offset} it had when the checkpoint was made: it was cut "
                 "or replaced. Restore it, or start a new run from the weights with --start-from."
             )
-        return MetricsFile(path).read(offset)
+        try:
+            return MetricsFile(path).read(offset)
+        except ClewError as error:
+            raise CheckpointError(str(error)) from error
 
     def rewind(self, offset: int, step: int = 0) -> None:
         """Cut the files back to where the checkpoint of `step` stood, metrics.jsonl at `offset` bytes; 0: start over.

@@ -52,7 +52,7 @@ def train_step(
     *,
     loss_of: Callable[[Any], Loss] | None = None,
     logs: bool = True,
-    stop: bool = False,
+    stop: threading.Event | None = None,
 ) -> Step:
     """One optimiser step: the gradients of all shards, summed over the processes, normalised, clipped and applied.
 
@@ -75,16 +75,17 @@ def train_step(
     assert weight is not None
     assert items is not None
     gradients = optimizer.gradients()
+    stops = stop is not None and stop.is_set()
     if placement.world > 1:
-        weight, items, stop = _reduce(objective.model, placement, gradients, sums, weight, items, stop)
+        weight, items, stops = _reduce(objective.model, placement, gradients, sums, weight, items, stops)
     total = float(weight)
     norm = _normalise_and_clip(gradients, total, training.clip)
     means = {name: float(value / weight) for name, value in sums.items()} if total else {}
-    if math.isfinite(norm) and math.isfinite(means.get("loss", 0.0)):
-        if total:
-            optimizer.step()
+    if not total:
         optimizer.drop_gradients()
-    return Step(means, norm, int(items), stop)
+    elif math.isfinite(norm) and math.isfinite(means["loss"]):
+        optimizer.step()
+    return Step(means, norm, int(items), stops)
 
 
 def fit(
@@ -123,7 +124,7 @@ def fit(
                 optimizer.set_learning_rate(rate)
                 logs = (step + 1) % training.log_every == 0 or step + 1 == planned
                 done = train_step(
-                    objective, optimizer, training, placement, step, loss_of=loss_of, logs=logs, stop=stop.is_set()
+                    objective, optimizer, training, placement, step, loss_of=loss_of, logs=logs, stop=stop
                 )
                 if not (math.isfinite(done.gradient_norm) and math.isfinite(done.means.get("loss", 0.0))):
                     raise ClewError(_not_finite(step, done, run))

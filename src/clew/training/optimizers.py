@@ -69,9 +69,10 @@ class Optimizer:
         return [parameter.grad for parameter in self._names if parameter.grad is not None]
 
     def step(self) -> None:
-        """Update the parameters from their gradients."""
+        """Update the parameters from their gradients, and drop the gradients."""
         for part, _ in self._parts:
             part.step()
+        self.drop_gradients()
 
     def drop_gradients(self) -> None:
         """Leave every parameter without a gradient."""

@@ -9,7 +9,8 @@ import pytest
 from clew.cli.main import main
 from clew.recipes import presets
 from clew.recipes.base import read_yaml
-from clew.training.checkpoint import find_checkpoint, read_checkpoint
+from clew.runs.checkpoints import find_checkpoint
+from clew.training.checkpoint import read_checkpoint
 from small_runs import flags, losses, metrics, only_run, write_corpus
 
 

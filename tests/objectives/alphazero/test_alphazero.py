@@ -15,15 +15,16 @@ import torch
 from safetensors.numpy import load_file
 
 from clew.cli.main import main
+from clew.games.evidence import prepare
 from clew.games.replay import open_replay
 from clew.games.rules import GameInfo, find_game
 from clew.games.search import SearchSettings
 from clew.games.self_play import SelfPlay, SelfPlaySettings
-from clew.objectives.alphazero.objective import AlphaZero, net_config, prepare
+from clew.objectives.alphazero.objective import AlphaZero, net_config
 from clew.objectives.alphazero.publishing import thinned
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.training.devices import Placement
-from clew.training.fit import Shard
+from clew.training.objective import Shard
 from small_runs import clew_command, environment, losses, torchrun_command
 
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -62,8 +63,8 @@ def objective(folder: Path, **changes) -> AlphaZero:
     values = {"data": {"db": "data/replay.db", "max_wait": 0.2}, "training": {"batch_size": 8}, "net": {"width": 16}}
     for name, change in changes.items():
         values[name] = values.get(name, {}) | change
-    made = prepare(AlphaZeroRecipe.model_validate(values)).objective(folder, CPU)
-    assert made.companion.ready(0)
+    made = AlphaZero(prepare(AlphaZeroRecipe.model_validate(values)), folder, CPU)
+    assert all(hook.ready(0) for hook in made.hooks)
     return made
 
 
