@@ -33,9 +33,9 @@ COLUMNS = (
 
 
 def random_episode(
-    number: int, env_id: str = "tictactoe", actor: str = "actor", unix: int = 1_700_000_000
+    number: int, env_id: str = "tictactoe", actor: str = "actor", unix: int = 1_700_000_000, *, opening: int = 0
 ) -> list[Transition]:
-    """A game between random players; the same number gives the same game."""
+    """A game between random players; the same number gives the same game. Its first `opening` moves are left out."""
     game = find_game(env_id)
     random = np.random.default_rng([number, len(actor), *actor.encode()])
     state = game.initial()
@@ -44,6 +44,7 @@ def random_episode(
         actions.append(int(random.choice(np.flatnonzero(game.legal_mask(state)[0]))))
         state = game.play(state, [actions[-1]])
         states.append(state[0])
+    states, actions = states[opening:], actions[opening:]
     observations = game.observe(np.stack(states))
     final_reward, moves = float(game.rewards(state)[0]), len(actions)
     episode_id = f"{actor}-ep-{number}-{unix}"

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from clew.core.errors import EvidenceError, UsageError
-from clew.games.replay import find_info, open_replay, without_password
+from clew.games.replay import Replay, find_info, open_replay, without_password
 from clew.games.rules import GAMES, GameInfo, find_game
 from episodes import by_hand, fingerprint, random_episode
 
@@ -148,6 +148,70 @@ def test_a_reader_goes_on_after_cleanup_and_after_all_was_cleared(where):
         writer.append(third)
         rows, position = reader.tail("tictactoe", position, 100)
         assert [row.id for row in rows] == [row.id for row in third]
+
+
+KEEPS_ONE = {
+    "sqlite": """CREATE TRIGGER keeper BEFORE DELETE ON transitions WHEN OLD.id = '{}'
+        BEGIN SELECT RAISE(ABORT, 'this row is kept'); END""",
+    "postgres": """CREATE FUNCTION keeper() RETURNS trigger AS $$ BEGIN
+            IF OLD.id = '{}' THEN RAISE EXCEPTION 'this row is kept'; END IF; RETURN OLD; END $$ LANGUAGE plpgsql;
+        CREATE TRIGGER keeper BEFORE DELETE ON transitions FOR EACH ROW EXECUTE FUNCTION keeper()""",
+}
+
+
+def test_all_rows_of_a_game_are_cleared_or_none(where, request):
+    kind = request.node.callspec.params["where"]
+    with open_replay(where, create=True) as replay:
+        for number in range(300):
+            replay.append(random_episode(number))
+        before = replay.count("tictactoe")
+        with plainly(where) as connection:
+            connection.execute(KEEPS_ONE[kind].format(random_episode(299)[-1].id))
+        with pytest.raises(EvidenceError, match="this row is kept"):
+            replay.clear("tictactoe")
+        assert replay.count("tictactoe") == before
+
+
+def test_a_reader_that_begins_at_the_end_sees_what_comes_after(where):
+    with open_replay(where, create=True) as replay:
+        assert replay.tail("tictactoe", replay.end("tictactoe"), 100)[0] == []
+        replay.append(random_episode(0))
+        replay.append(random_episode(0, "connect4", actor="other"))
+        end = json.loads(json.dumps(replay.end("tictactoe")))
+        assert replay.tail("tictactoe", end, 100)[0] == []
+        replay.append(random_episode(1))
+        rows, _ = replay.tail("tictactoe", end, 100)
+        assert [row.id for row in rows] == [row.id for row in random_episode(1)]
+        # So too where what came before is deleted afterwards.
+        end = replay.end("tictactoe")
+        replay.clear("tictactoe")
+        assert replay.tail("tictactoe", end, 100)[0] == []
+        replay.append(random_episode(2))
+        rows, _ = replay.tail("tictactoe", end, 100)
+        assert [row.id for row in rows] == [row.id for row in random_episode(2)]
+
+
+def test_what_a_notebook_asks_of_a_database(where):
+    episodes = [random_episode(number) for number in range(5)]
+    with Replay.open(where, create=True) as replay:
+        for episode in episodes:
+            replay.append(episode)
+    with Replay.open(where) as replay:
+        assert replay.count() == replay.count("tictactoe") == sum(map(len, episodes))
+        assert [[row.id for row in episode] for episode in replay.episodes("tictactoe")] == [
+            [row.id for row in episode] for episode in episodes
+        ]
+        assert fingerprint(list(replay.rows("tictactoe"))) == fingerprint([row for each in episodes for row in each])
+        assert replay.statistics() == replay.statistics("tictactoe")
+        assert replay.statistics()["episodes"] == 5
+        (report,) = replay.check()
+        assert (report["env_id"], report["faults"]) == ("tictactoe", [])
+        assert repr(replay).startswith("Replay.open(")
+    with Replay.open(where, create=True) as replay:
+        replay.append(random_episode(0, "connect4", actor="other"))
+        with pytest.raises(UsageError, match="Choose a game"):
+            replay.statistics()
+        assert [report["env_id"] for report in replay.check()] == ["connect4", "tictactoe"]
 
 
 def test_an_episode_deleted_by_hand_is_all_that_is_missed(where):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -345,3 +346,13 @@ def test_rows_by_another_program_with_odd_values_are_read_and_named(tmp_path):
     expected = np.zeros(9)
     expected[found[3].action] = 1
     assert targets.policy[1].tolist() == expected.tolist()
+
+
+def test_rows_whose_ids_are_no_text_are_read_once(tmp_path):
+    rows = [by_hand(row) | {"id": b"\xff" + bytes([row.step_number])} for row in random_episode(0)]
+    path = foreign_database(tmp_path / "replay.db", rows)
+    with open_replay(path) as replay:
+        found, position = replay.tail("tictactoe", None, 1000)
+        assert len(found) == len(rows)
+        for place in (position, replay.end("tictactoe")):
+            assert replay.tail("tictactoe", json.loads(json.dumps(place)), 1000)[0] == []

@@ -35,8 +35,12 @@ class BundleError(ClewError):
 
 
 def without_passwords(text: str) -> str:
-    """`text` with the passwords of the URLs in it left out, as a message, a manifest or a crash file may show it."""
-    return re.sub(r"(://[^\s:/@]*):[^\s/]*@", r"\1@", text)
+    """`text` with the passwords of the database URLs and libpq strings in it left out.
+
+    So a message, a manifest or a crash file may show it.
+    """
+    text = re.sub(r"(://[^\s:/@]*):[^\s/]*@", r"\1@", text)
+    return re.sub(r"(?i)((?:ssl|pg)?password\s*=\s*)(?:'(?:\\.|[^'\\])*'?|[^\s&'\"]+)", r"\1***", text)
 
 
 def nearest(word: str, known: list[str]) -> str:

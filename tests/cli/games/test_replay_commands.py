@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import sqlite3
 import struct
@@ -13,7 +15,7 @@ import pytest
 from clew.cli.main import main
 from clew.games.replay import open_replay
 from clew.games.rules import GAMES, GameInfo, find_game
-from episodes import by_hand, foreign_database, random_episode
+from episodes import COLUMNS, by_hand, foreign_database, random_episode
 
 
 def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -62,6 +64,63 @@ def test_statistics_are_those_of_the_games(three_games, capsys):
     said = capsys.readouterr().out
     assert "connect4" in said
     assert "othello" not in said
+
+
+def winner_of(episode: list[Any]) -> int:
+    """1, 2, or 3 for a draw, as the last state has it behind its cells and its player."""
+    cells = {11: 9, 44: 42, 67: 64}[len(episode[-1].next_state)]
+    winner: int = episode[-1].next_state[cells + 1]
+    return winner
+
+
+@pytest.mark.parametrize("env_id", GAMES)
+@pytest.mark.parametrize("opening", [1, 2, 3])
+def test_wins_are_the_winners_where_games_begin_with_random_openings(tmp_path, capsys, env_id, opening):
+    path = tmp_path / "replay.db"
+    episodes = [random_episode(number, env_id, opening=opening) for number in range(12)]
+    with open_replay(path, create=True) as replay:
+        for episode in episodes:
+            replay.append(episode)
+    winners = [winner_of(episode) for episode in episodes]
+    assert winners.count(1) != winners.count(2)
+    assert main(["replay", "stats", str(path), "--json"]) == 0
+    (game,) = last_json(capsys)["games"]
+    found = (game["first_player_wins"], game["second_player_wins"], game["draws"])
+    assert found == tuple(winners.count(each) for each in (1, 2, 3))
+    assert game["seats_guessed"] == 0
+    assert main(["replay", "show", str(path)]) == 0
+    said = capsys.readouterr().out
+    players = [("first", "second")[row.state[-2 if env_id != "othello" else -3] - 1] for row in episodes[-1]]
+    assert [line.split()[2] for line in said.splitlines() if " plays " in line] == players
+
+
+def test_a_row_whose_observation_is_broken_tells_the_seat_by_its_state(tmp_path, capsys):
+    rows = [by_hand(row) for row in random_episode(3, opening=1)]
+    rows[-1]["observation"] = b"short"
+    path = foreign_database(tmp_path / "replay.db", rows)
+    assert main(["replay", "stats", str(path), "--json"]) == 0
+    game = last_json(capsys)["games"][0]
+    winner = winner_of(random_episode(3, opening=1))
+    assert (game["first_player_wins"], game["second_player_wins"]) == (int(winner == 1), int(winner == 2))
+
+
+def test_seats_that_no_row_tells_are_by_turns_and_said_to_be(tmp_path, capsys):
+    """A game of which nothing is known but a description, and whose observation ends with the legal moves."""
+    path = tmp_path / "replay.db"
+    with open_replay(path, create=True) as replay:
+        replay.upsert_metadata(GameInfo("nim", "Nim", 3, 3, 9, 27, 18))
+    rows = [by_hand(row) | {"env_id": "nim"} for row in random_episode(0)]
+    with sqlite3.connect(path) as connection:
+        for row in rows:
+            row |= {"observation": row["observation"][: 4 * 27], "next_observation": row["next_observation"][: 4 * 27]}
+            connection.execute(
+                f"INSERT INTO transitions ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
+            )
+    connection.close()
+    assert main(["replay", "stats", str(path), "--json"]) == 0
+    said = capsys.readouterr().out
+    assert "seats by turns         1 games, whose rows do not tell who moves" in said
+    assert json.loads(said.splitlines()[-1])["games"][0]["seats_guessed"] == 1
 
 
 def test_entropy_is_that_of_the_policies(tmp_path, capsys):
@@ -208,6 +267,81 @@ def test_what_is_worth_knowing_breaks_nothing(tmp_path, capsys):
     assert notices["episodes have the very moves, policies and values of an earlier one under another name"][
         "examples"
     ] == ["other-ep-9-0"]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "change", "told"),
+    [
+        ("tictactoe", {"player_count": 2**62}, "says player_count = 4611686018427387904 for 'tictactoe'"),
+        ("tictactoe", {"board_width": 2}, "says board_width = 2 of their game, whose rules here have 3"),
+        ("tictactoe", {"player_count": 3}, "says player_count = 3 of their game, whose rules here have 2"),
+        ("tictactoe", {"num_actions": -1}, "says num_actions = -1"),
+        ("tictactoe", {"legal_mask_offset": 2**40}, "says legal_mask_offset = 1099511627776"),
+        ("tictactoe", {"legal_mask_offset": 21}, "they do not fit"),
+        ("tictactoe", {"obs_size": b"\x1d"}, "says obs_size = b'\\x1d'"),
+        ("tictactoe", {"board_height": "three"}, "says board_height = 'three'"),
+        ("tictactoe", {"display_name": b"\xff" * 500}, "says display_name = b'\\xff"),
+        ("nim", {"board_width": 7, "board_height": 5}, "a board of 7 x 5 cells, and an observation of 29 numbers"),
+    ],
+)
+def test_a_description_that_cannot_be_is_found(tmp_path, capsys, env_id, change, told):
+    path = tmp_path / "replay.db"
+    info = find_game("tictactoe")
+    sizes = (3, 3, info.num_actions, info.obs_size, info.legal_mask_offset)
+    with open_replay(path, create=True) as replay:
+        replay.upsert_metadata(GameInfo(env_id, "A Game", *sizes))
+        for number in range(2):
+            replay.append([dataclasses.replace(row, env_id=env_id) for row in random_episode(number)])
+            replay.append(random_episode(number, "connect4", actor="other"))
+    assert main(["replay", "check", str(path)]) == 0
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for column, value in change.items():
+            connection.execute(f"UPDATE game_metadata SET {column} = ?", [value])
+    capsys.readouterr()
+    assert main(["replay", "check", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert told in said
+    assert len(said) < 2000
+    # One description that is wrong keeps no other game from being looked at.
+    assert "connect4: " in said
+    assert said.count("nothing is broken") == 1
+
+
+def test_another_game_of_a_known_name_is_taken_as_it_is_described(tmp_path, capsys):
+    """Othello on a board of 6 x 6: the database says what it is, and no table of games here knows better."""
+    path = tmp_path / "replay.db"
+    with open_replay(path, create=True) as replay:
+        replay.upsert_metadata(GameInfo("othello", "Small Othello", 3, 3, 9, 29, 18))
+        replay.append([dataclasses.replace(row, env_id="othello") for row in random_episode(0)])
+    assert main(["replay", "check", str(path)]) == 0
+    assert "note: " in capsys.readouterr().out
+
+
+def test_rows_whose_env_id_is_no_text_are_a_sentence_and_the_others_are_checked(tmp_path, capsys):
+    rows = [by_hand(row) | {"env_id": b"tic\xff"} for row in random_episode(0)]
+    rows += [by_hand(row) for row in random_episode(1)]
+    path = foreign_database(tmp_path / "replay.db", rows)
+    assert main(["replay", "check", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert f"the env_id of {len(random_episode(0))} rows is no text" in said
+    assert "nothing is broken" in said
+    for command in ("stats", "show"):
+        assert main(["replay", command, str(path)]) == 0
+        assert "tictactoe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", [name for name in COLUMNS if name != "env_id"])
+@pytest.mark.parametrize("value", [b"\xff\0", "text", 2**62, -1e300])
+def test_a_cell_of_a_wrong_type_ends_in_no_traceback(tmp_path, capsys, column, value):
+    rows = [by_hand(row) for row in (*random_episode(0), *random_episode(1))]
+    rows[1][column] = value
+    path = foreign_database(tmp_path / "replay.db", rows)
+    # An id is a name and no more, and nothing is trained on a time, or on a done within a game but the last.
+    found = main(["replay", "check", str(path)])
+    assert found == 1 or (found == 0 and column in ("id", "done", "timestamp"))
+    assert main(["replay", "stats", str(path)]) == 0
+    assert main(["replay", "show", str(path), "--episode", random_episode(0)[0].episode_id]) == 0
+    capsys.readouterr()
 
 
 def test_a_game_that_is_not_described_is_a_fault_and_the_others_are_checked(tmp_path, capsys):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
 from clew.cli.flags import Json, Options, Positional, parse
 from clew.cli.main import dispatch
-from clew.core.errors import EXIT_DONE, EXIT_FAILED, EvidenceError, UsageError, nearest
+from clew.core.errors import EXIT_DONE, EXIT_FAILED, EvidenceError
 
 if TYPE_CHECKING:
-    from clew.games.replay import Replay, Transition
-    from clew.games.replay.survey import Survey
-    from clew.games.rules import GameInfo
+    from clew.games.replay import Transition
 
 COMMANDS = {
     "show": ("clew.cli.games.replay:show", "a game of the database move by move, with the policies"),
@@ -46,32 +42,34 @@ class ShowOptions(Options):
 def show(arguments: list[str]) -> int:
     """Run `clew replay show`."""
     options = parse(ShowOptions, arguments, program="clew replay show")
-    with _opened(options.db) as replay:
-        games = replay.env_ids()
-        if options.episode and not options.env_id:
-            held = [env_id for env_id in games if replay.episode(env_id, options.episode)]
-            env_id = held[0] if held else _choose(replay, "", games)
-        else:
-            env_id = _choose(replay, options.env_id, games)
+    from clew.games.replay import Replay
+
+    with Replay.open(options.db) as replay:
+        env_id = options.env_id
+        if options.episode and not env_id:
+            env_id = next((each for each in replay.env_ids() if replay.episode(each, options.episode)), "")
+        env_id = replay.choose(env_id)
         rows = replay.episode(env_id, options.episode or None)
+        players = replay.players(rows)
         name = replay.name
     if not rows:
         which = f"episode {options.episode}" if options.episode else "episode"
         raise EvidenceError(f"{name} holds no {which} of {env_id}. `clew replay stats` tells what it holds.")
     print(f"{rows[0].episode_id}: {env_id}, {len(rows)} moves\n")
-    for row in rows:
-        print(_move_text(row, options.moves) + "\n")
+    for row, player in zip(rows, players, strict=True):
+        print(_move_text(row, _seat(player), options.moves) + "\n")
     last = rows[-1]
     ending = {1.0: "wins", -1.0: "loses", 0.0: "has a draw"}.get(last.reward, f"has a reward of {last.reward:g}")
-    print(f"{_seat(last)} {ending}." if last.done else "The episode does not end: its last row does not say done.")
+    over = f"{_seat(players[-1])} {ending}."
+    print(over if last.done else "The episode does not end: its last row does not say done.")
     return EXIT_DONE
 
 
-def _seat(row: Transition) -> str:
-    return ("The first player (x)", "The second player (o)")[row.step_number % 2]
+def _seat(player: int) -> str:
+    return ("The first player (x)", "The second player (o)")[player] if player < 2 else f"Player {player + 1}"
 
 
-def _move_text(row: Transition, moves: int) -> str:
+def _move_text(row: Transition, seat: str, moves: int) -> str:
     """One move: who, where, how good; the policy; the board after it, where the rules are known."""
     from clew.games.board import draw, move_name
     from clew.games.replay import as_floats
@@ -83,9 +81,7 @@ def _move_text(row: Transition, moves: int) -> str:
         return move_name(game, action) if game and 0 <= action < game.num_actions else str(action)
 
     outcome = "none" if row.game_outcome is None else f"{row.game_outcome:+g}"
-    text = (
-        f"{row.step_number:>3}. {_seat(row)} plays {name(row.action)}  value {row.mcts_value:+.3f}, outcome {outcome}"
-    )
+    text = f"{row.step_number:>3}. {seat} plays {name(row.action)}  value {row.mcts_value:+.3f}, outcome {outcome}"
     policy = as_floats(row.policy_probs)
     if policy is not None:
         likeliest = sorted(range(len(policy)), key=lambda action: (-float(policy[action]), action))[:moves]
@@ -117,12 +113,12 @@ def stats(arguments: list[str]) -> int:
     """Run `clew replay stats`."""
     options = parse(StatsOptions, arguments, program="clew replay stats")
 
-    from clew.games.replay.statistics import figures
-    from clew.games.replay.survey import survey
+    from clew.games.replay import Replay
     from clew.runs.metrics import print_json
 
-    with _opened(options.db) as replay:
-        games = [figures(survey(replay, _info(replay, env_id))) for env_id in _chosen(replay, options.env_id)]
+    with Replay.open(options.db) as replay:
+        chosen = [replay.choose(options.env_id)] if options.env_id else replay.env_ids()
+        games = [replay.statistics(env_id) for env_id in chosen]
         name = replay.name
     print(f"{name}: {sum(game['rows'] for game in games):,} rows" if games else f"{name}: no rows")
     for game in games:
@@ -157,6 +153,8 @@ def _stats_text(game: dict[str, Any]) -> str:
         "rows without outcome": f"{game['rows_without_outcome']:,}",
         "actors": f"{game['actors']:,}",
     }
+    if game["seats_guessed"]:
+        lines["seats by turns"] = f"{game['seats_guessed']:,} games, whose rows do not tell who moves"
     if game["broken_rows"]:
         lines["faults"] = f"{game['broken_rows']:,}: see clew replay check"
     return "\n".join([f"\n{game['env_id']}", *(f"  {name:<22} {value}" for name, value in lines.items())])
@@ -177,86 +175,31 @@ def check(arguments: list[str]) -> int:
     """Run `clew replay check`."""
     options = parse(CheckOptions, arguments, program="clew replay check")
 
-    from clew.games.replay.survey import survey
+    from clew.games.replay import Replay
     from clew.runs.metrics import print_json
 
-    reports = []
-    broken = False
-    with _opened(options.db) as replay:
-        name, described = replay.name, replay.metadata()
-        chosen = _chosen(replay, options.env_id)
-        print(f"{name}: {', '.join(chosen) or 'no rows'}")
-        for env_id in chosen:
-            try:
-                info = _info(replay, env_id)
-            except EvidenceError as error:
-                broken = True
-                print(f"\n{env_id}\n  broken: {error}")
-                reports.append({"env_id": env_id, "error": str(error)})
-                continue
-            found = survey(replay, info)
-            broken |= bool(found.faults)
-            print(_check_text(found, described=env_id in described))
-            reports.append(_check_report(found))
+    with Replay.open(options.db) as replay:
+        name, reports = replay.name, replay.check(options.env_id)
+    games = [report["env_id"] for report in reports if report["env_id"] is not None]
+    print(f"{name}: {', '.join(games) or 'no rows'}")
+    for report in reports:
+        print(_check_text(report))
+    broken = any("error" in report or report["faults"] for report in reports)
     if options.as_json:
         print_json({"db": name, "clean": not broken, "games": reports})
     return EXIT_FAILED if broken else EXIT_DONE
 
 
-def _check_text(found: Survey, *, described: bool) -> str:
-    lines = [f"\n{found.info.env_id}: {found.rows:,} rows in {len(found.episodes):,} episodes"]
-    if not described:
+def _check_text(report: dict[str, Any]) -> str:
+    if "error" in report:
+        return f"\n{report['env_id'] or 'rows of no game'}\n  broken: {report['error']}"
+    lines = [f"\n{report['env_id']}: {report['rows']:,} rows in {report['episodes']:,} episodes"]
+    if not report["described"]:
         lines.append("  note: not described in game_metadata; taken as the game known here by that name")
-    for what, finding in found.faults.items():
-        lines.append(f"  broken: {finding.count:,} rows: {what}; such as {', '.join(finding.examples)}")
-    for what, finding in found.notices.items():
-        lines.append(f"  note: {finding.count:,} {what}; such as {', '.join(finding.examples)}")
-    if not found.faults:
+    for each in report["faults"]:
+        lines.append(f"  broken: {each['count']:,} rows: {each['what']}; such as {', '.join(each['examples'])}")
+    for each in report["notices"]:
+        lines.append(f"  note: {each['count']:,} {each['what']}; such as {', '.join(each['examples'])}")
+    if not report["faults"]:
         lines.append("  nothing is broken")
     return "\n".join(lines)
-
-
-def _check_report(found: Survey) -> dict[str, Any]:
-    def listed(findings: Any) -> list[dict[str, Any]]:
-        return [{"what": what, "count": each.count, "examples": each.examples} for what, each in findings.items()]
-
-    return {
-        "env_id": found.info.env_id,
-        "rows": found.rows,
-        "episodes": len(found.episodes),
-        "faults": listed(found.faults),
-        "notices": listed(found.notices),
-    }
-
-
-@contextmanager
-def _opened(db: str) -> Iterator[Replay]:
-    from clew.games.replay import open_replay
-
-    with open_replay(db) as replay:
-        yield replay
-
-
-def _info(replay: Replay, env_id: str) -> GameInfo:
-    from clew.games.replay import find_info
-
-    return find_info(replay, env_id)
-
-
-def _chosen(replay: Replay, env_id: str) -> list[str]:
-    games = replay.env_ids()
-    return [_choose(replay, env_id, games)] if env_id else list(games)
-
-
-def _choose(replay: Replay, env_id: str, games: dict[str, int]) -> str:
-    """The game that is meant. Raises a sentence where it is not there, or not told."""
-    held = ", ".join(f"{each} ({rows:,} rows)" for each, rows in games.items()) or "no rows"
-    if env_id:
-        if env_id not in games:
-            raise EvidenceError(
-                f"{replay.name} holds no rows of '{env_id}'.{nearest(env_id, list(games))} It holds: {held}."
-            )
-        return env_id
-    if len(games) != 1:
-        raise UsageError(f"{replay.name} holds {held}. Choose a game with --env-id.")
-    return next(iter(games))

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     root_value: npt.NDArray[np.float32]
     """float32[rows], likewise: what the search thought."""
     ply: npt.NDArray[np.int32]
-    """int32[rows]: moves made before."""
+    """int32[rows]: moves made before, as `seats.plies` tells them."""
     ordinal: npt.NDArray[np.int64]
     """int64[rows]."""
     episode: npt.NDArray[np.uint64]

@@ -17,6 +17,7 @@ from clew.games.replay.store import Replay
 from clew.games.replay.transitions import (
     Position,
     Transition,
+    as_text,
     check_episode,
     clash,
     follow_trail,
@@ -124,12 +125,12 @@ class SqliteReplay(Replay):
         if len(found) == limit or newest is None:
             return rows, {"head": kept[0] if kept else None, "trail": kept}
         # Rows of other games up to here need not be looked at again.
-        return rows, {"head": list(newest), "trail": kept}
+        return rows, {"head": [newest[0], as_text(newest[1])], "trail": kept}
 
     def end(self, env_id: str) -> Position:
         """See `Replay`."""
         last = self._find(_NEWEST_OF_GAME, [env_id])
-        trail = [list(row) for row in last]
+        trail = [[rowid, as_text(identifier)] for rowid, identifier in last]
         return {"head": trail[0] if trail else None, "trail": trail}
 
     def _find(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -158,7 +159,7 @@ def _find_place(connection: sqlite3.Connection, trail: Sequence[Sequence[Any]]) 
     """The rowid of the newest row of the trail that is still there; None where all that is there is unread."""
     for rowid, identifier in trail:
         there = connection.execute("SELECT id FROM transitions WHERE rowid = ?", [rowid]).fetchone()
-        if there is not None and there[0] == identifier:
+        if there is not None and as_text(there[0]) == identifier:
             return int(rowid)
         # VACUUM and a restored dump number rows anew, in the same order; a larger number is a row written again.
         moved = connection.execute("SELECT rowid FROM transitions WHERE id = ?", [identifier]).fetchone()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import EvidenceError
+from clew.games.replay.seats import UNKNOWN
 from clew.games.replay.store import Replay
 from clew.games.replay.survey import Finding, Survey, survey
 
@@ -20,8 +21,10 @@ def figures(survey: Survey) -> dict[str, Any]:
     begins = np.append(0, ends[:-1] + 1)[: len(ends)]
     whole = survey.done[ends] & (survey.step[begins] == 0)
     lengths = (survey.step[ends] + 1)[whole]
-    reward, mover = survey.reward[ends][whole], survey.step[ends][whole] % 2
-    # The reward is that of the player who has just moved; the first player moves at even steps, as passes are moves.
+    reward, mover = survey.reward[ends][whole], survey.seat[ends][whole]
+    # The reward is that of the player who has just moved. Rows that do not tell who that is: by turns from the first.
+    guessed = mover == UNKNOWN
+    mover = np.where(guessed, survey.step[ends][whole] % 2, mover)
     first = ((reward > 0) & (mover == 0)) | ((reward < 0) & (mover == 1))
     second = ((reward > 0) & (mover == 1)) | ((reward < 0) & (mover == 0))
     actors = {identifier.rpartition("-ep-")[0] or identifier for identifier in survey.episodes}
@@ -33,6 +36,7 @@ def figures(survey: Survey) -> dict[str, Any]:
         "first_player_wins": int(first.sum()),
         "second_player_wins": int(second.sum()),
         "draws": int((reward == 0).sum()),
+        "seats_guessed": int(guessed.sum()),
         "length": _spread(lengths.astype(np.float64)),
         "policy_entropy_nats": _spread(survey.entropy[~np.isnan(survey.entropy)]),
         "policy_entropy_by_step": _by_step(survey),

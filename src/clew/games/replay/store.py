@@ -165,6 +165,17 @@ class Replay(ABC):
         query = f"SELECT {self._columns} FROM transitions WHERE env_id = ? AND episode_id = ? ORDER BY step_number"
         return [from_row(values) for values in self._find(query, [env_id, episode_id])]
 
+    def players(self, rows: Sequence[Transition]) -> list[int]:
+        """Who moves in each of the rows of a game, 0 the first player: by turns where a row does not tell."""
+        from clew.games.replay.seats import UNKNOWN, seats
+
+        turns = [row.step_number % 2 for row in rows]
+        try:
+            found = seats(rows, self.info(rows[0].env_id)) if rows else ()
+        except EvidenceError:
+            return turns
+        return [turn if seat == UNKNOWN else int(seat) for turn, seat in zip(turns, found, strict=True)]
+
     def survey(self, env_id: str = "") -> Survey:
         """One reading of all rows of a game (the only one, where none is named): faults, and columns as arrays."""
         from clew.games.replay.survey import survey
@@ -182,11 +193,19 @@ class Replay(ABC):
         """What is wrong with the rows of a game, or of each where none is named: JSON, a report a game.
 
         A report has `faults`, what makes rows broken, and `notices`, what is worth knowing: a list each of `what`,
-        `count` and `examples`. Of a game that nothing describes it has an `error` in place of both.
+        `count` and `examples`. A game that nothing describes has an `error` in place of both, and so have rows of no
+        game, whose env_id is None.
         """
         from clew.games.replay.statistics import report
 
-        return [report(self, each) for each in ([self.choose(env_id)] if env_id else self.env_ids())]
+        if env_id:
+            return [report(self, self.choose(env_id))]
+        games = self.env_ids()
+        reports = [report(self, each) for each in games]
+        if strangers := self.count() - sum(games.values()):
+            told = f"the env_id of {strangers:,} rows is no text, so that no game has them. Correct or delete them."
+            reports.append({"env_id": None, "error": f"{self.name}: {told}"})
+        return reports
 
     # Writing
 

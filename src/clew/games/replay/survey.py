@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from clew.games.replay import targets
 from clew.games.replay.blobs import are_states, to_blobs, to_states
+from clew.games.replay.seats import rules_of, seats
 from clew.games.replay.store import ROWS_AT_ONCE, Replay
 from clew.games.replay.transitions import Floats, Transition, as_bytes
 from clew.games.rules import GAMES, Game, GameInfo
@@ -30,7 +32,10 @@ NOT_DONE = "its episode ends without done"
 REWARD_EARLY = "it has a reward before the end of its episode"
 REWARD_RANGE = "its reward is no number from -1 to 1"
 SIGN = "its game_outcome is not final reward * (-1)^(last step - step)"
+DESCRIPTION = "game_metadata says {column} = {says} of their game, whose rules here have {due}"
+BOARD = "game_metadata gives their game a board of {width} x {height} cells, and an observation of {obs_size} numbers"
 
+OTHER_GAME = "rows are described in other sizes than the game known here by that name: no rules were compared"
 NO_POLICY = "rows have no policy: their action is trained on in its place"
 NO_OUTCOME = "rows have no game_outcome: their mcts_value is trained on in its place"
 CLOCK = "rows are older than their actor's rows before them: its clock was set back (order does not depend on it)"
@@ -61,6 +66,8 @@ class Survey:
     """int64[rows]: number of the row's episode."""
     step: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """int64[rows]."""
+    seat: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """int64[rows]: the player to move, 0 the first; -1 where the row does not tell."""
     done: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """bool[rows]."""
     reward: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -88,7 +95,7 @@ def survey(replay: Replay, info: GameInfo) -> Survey:
     """Read all rows of the game `info`, look at each row and then at each episode."""
     found = Survey(info)
     numbers: dict[str, int] = {}
-    columns: list[list[npt.NDArray[np.float64]]] = []
+    columns: list[list[npt.NDArray[Any]]] = []
     prints: dict[int, bytes] = {}
     clocks: dict[str, int] = {}
     for rows in _pieces(replay, info.env_id):
@@ -108,13 +115,14 @@ def survey(replay: Replay, info: GameInfo) -> Survey:
         found.add(CLOCK, back, notice=True)
         columns.append(
             [
-                np.array([numbers[row.episode_id] for row in rows], np.float64),
-                np.array([row.step_number for row in rows], np.float64),
-                np.array([row.done for row in rows], np.float64),
+                np.array([numbers[row.episode_id] for row in rows], np.int64),
+                np.array([row.step_number for row in rows], np.int64),
+                np.array([row.done for row in rows], np.bool_),
                 np.array([row.reward for row in rows], np.float64),
                 np.array([np.nan if row.game_outcome is None else row.game_outcome for row in rows], np.float64),
-                np.array([row.timestamp for row in rows], np.float64),
+                np.array([row.timestamp for row in rows], np.int64),
                 entropy,
+                seats(rows, info),
             ]
         )
     found.episodes = list(numbers)
@@ -122,9 +130,8 @@ def survey(replay: Replay, info: GameInfo) -> Survey:
         together = [np.concatenate(column) for column in zip(*columns, strict=True)]
         order = np.lexsort((together[1], together[0]))
         together = [column[order] for column in together]
-        found.episode, found.step = together[0].astype(np.int64), together[1].astype(np.int64)
-        found.done, found.reward, found.outcome = together[2] > 0, together[3], together[4]
-        found.timestamp, found.entropy = together[5].astype(np.int64), together[6]
+        found.episode, found.step, found.done, found.reward = together[:4]
+        found.outcome, found.timestamp, found.entropy, found.seat = together[4:]
         _look_at_episodes(found)
     seen: set[bytes] = set()
     copies = []
@@ -133,6 +140,7 @@ def survey(replay: Replay, info: GameInfo) -> Survey:
             copies.append(found.episodes[number])
         seen.add(each)
     found.add(COPIES, copies, notice=True)
+    _look_at_description(found)
     return found
 
 
@@ -166,8 +174,8 @@ def _look_at_rows(found: Survey, rows: list[Transition]) -> npt.NDArray[np.float
         [row.id for row in rows if len(as_bytes(row.next_observation)) != 4 * info.obs_size],
     )
     found.add(REWARD_RANGE, [row.id for row in rows if not abs(row.reward) <= 1 + targets.TOLERANCE])
-    game = GAMES.get(info.env_id)
-    if game is not None and game.obs_size == info.obs_size and game.num_actions == info.num_actions:
+    game = rules_of(info)
+    if game is not None:
         readable = seen.readable[sound]
         _look_at_rules(found, game, [rows[index] for index in readable], seen.observation[sound])
     entropy = np.full(len(rows), np.nan)
@@ -200,6 +208,22 @@ def _look_at_rules(found: Survey, game: Game, rows: list[Transition], observatio
     found.add(NEXT_STATE, [rows[index].id for index in places[~led.all(axis=1)]])
 
 
+def _look_at_description(found: Survey) -> None:
+    """Compare what the database says of the game with itself, and with the rules that have its name here."""
+    info, known = found.info, GAMES.get(found.info.env_id)
+    names = [f"{each}-step-{found.step[index]}" for index, each in enumerate(found.episodes[:1])]
+    if known is not None and rules_of(info) is None:
+        found.notices[OTHER_GAME] = Finding(found.rows, names)
+    elif known is not None:
+        for column in ("board_width", "board_height", "player_count"):
+            says, due = getattr(info, column), getattr(known, column)
+            if says != due:
+                found.faults[DESCRIPTION.format(column=column, says=says, due=due)] = Finding(found.rows, names)
+    elif info.board_width * info.board_height > info.obs_size:
+        what = BOARD.format(width=info.board_width, height=info.board_height, obs_size=info.obs_size)
+        found.faults[what] = Finding(found.rows, names)
+
+
 def _look_at_episodes(found: Survey) -> None:
     """Compare the rows of each episode, which are in order, with one another."""
     last = found.is_last()
@@ -221,5 +245,6 @@ def _look_at_episodes(found: Survey) -> None:
         end = ends[np.searchsorted(ends, np.arange(found.rows))]
         sign = np.where((step[end] - step) % 2 == 0, 1.0, -1.0)
         due = reward[end] * sign
-        off = np.abs(found.outcome - due) > targets.TOLERANCE
+        with np.errstate(invalid="ignore"):
+            off = np.abs(found.outcome - due) > targets.TOLERANCE
         found.add(SIGN, names(off & done[end] & (np.abs(due) <= 1 + targets.TOLERANCE)))

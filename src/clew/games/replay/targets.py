@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from clew.games.replay.seats import plies
 from clew.games.replay.transitions import UNREADABLE_ACTION, Floats, Transition, as_bytes
 from clew.games.rules import GameInfo
 
@@ -68,7 +69,7 @@ class Targets:
     root_value: Floats
     """float32[rows], likewise: what the search thought."""
     ply: npt.NDArray[np.int32]
-    """int32[rows]."""
+    """int32[rows]: moves made before, those of an opening that the episode leaves out too."""
     broken: list[str]
 
 
@@ -146,7 +147,7 @@ def make_targets(rows: Sequence[Transition], info: GameInfo) -> Targets:
         policy=policy,
         outcome=np.clip(seen.outcome[good], -1.0, 1.0).astype(np.float32),
         root_value=np.clip(seen.root_value[good], -1.0, 1.0).astype(np.float32),
-        ply=np.fromiter((row.step_number for row in kept), np.int32, len(kept)),
+        ply=plies(kept, seen.observation[good], info),
         broken=[f"Row {rows[index].id}: {told(why[index], info)}." for index in sorted(why)],
     )
 

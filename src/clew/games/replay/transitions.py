@@ -96,9 +96,9 @@ def from_row(values: Sequence[Any]) -> Transition:
     action = values[5]
     policy, value, outcome = values[12], values[13], values[14]
     return Transition(
-        str(values[0]),
-        str(values[1]),
-        str(values[2]),
+        as_text(values[0]),
+        as_text(values[1]),
+        as_text(values[2]),
         _whole(values[3]),
         _blob(values[4]),
         int.from_bytes(action, "little") if isinstance(action, bytes) and len(action) == 4 else UNREADABLE_ACTION,
@@ -112,6 +112,11 @@ def from_row(values: Sequence[Any]) -> Transition:
         0.0 if value is None else _number(value),
         None if outcome is None else _number(outcome),
     )
+
+
+def as_text(value: Any) -> str:
+    """An id as a text, whatever the cell holds; the same for the same cell."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _blob(value: Any) -> bytes:

@@ -43,6 +43,11 @@ class ReplayFeed:
         self._folder, self._replay, self._info, self._data, self._seed = folder, replay, info, data, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.marks = _read_marks(folder / MARKS, repair=replay is not None)
+        self.lived_to = self.marks[-1].step if self.marks else -1
+        """The last step for which an earlier life of this run looked; -1: this is the first.
+
+        It took those before. This one it took if there was enough for it: it may have been waiting when it ended.
+        """
         self.faults: list[str] = []
         """Sentences about the rows that the last look did not take in; the first few."""
         capacity = data.replay_window or None
@@ -58,10 +63,6 @@ class ReplayFeed:
         """The newest mark that stands at or before `step`."""
         return next((mark for mark in reversed(self.marks) if mark.step <= step), None)
 
-    def reaches(self, step: int) -> bool:
-        """Whether the marks of an earlier life of this run tell what there was at `step`."""
-        return bool(self.marks) and step <= self.marks[-1].step
-
     def take_in(self, step: int) -> bool:
         """Take in what the database has beyond the last mark, and mark it for `step`; return whether there was any."""
         assert self._replay is not None
@@ -71,11 +72,10 @@ class ReplayFeed:
         before = (self.training.last, self.held_out.last, broken)
         while True:
             rows, position = self._replay.tail(self._info.env_id, position, _ROWS_AT_ONCE)
-            for window, chosen in (
-                (self.training, [row for row in rows if not self._is_held_out(row.episode_id)]),
-                (self.held_out, [row for row in rows if self._is_held_out(row.episode_id)]),
-            ):
-                extended = window.extend(chosen)
+            # Once an episode, not once a row: this is what takes longest here.
+            held_out = {name: self._is_held_out(name) for name in {row.episode_id for row in rows}}
+            for window, which in ((self.training, False), (self.held_out, True)):
+                extended = window.extend([row for row in rows if held_out[row.episode_id] is which])
                 broken += len(extended.broken)
                 self.faults = [*self.faults, *extended.broken][:5]
             episodes += sum(row.done for row in rows)

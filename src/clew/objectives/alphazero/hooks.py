@@ -44,6 +44,8 @@ class TakingIn(Hook):
         self._replay, self._to_clear, self._placement = replay, folder / TO_CLEAR, placement
         self._pause = Pauses(recipe.data.wait_interval, recipe.data.max_wait)
         self._away = False
+        # The leader's, since it may have looked anew before another process reads what earlier lives have left.
+        self._lived_to = placement.share(feed.lived_to)
 
     def on_begin(self, progress: Progress) -> None:
         """Clear the game's rows where the recipe says so: once, when the run begins."""
@@ -54,7 +56,7 @@ class TakingIn(Hook):
     def ready(self, step: int) -> bool:
         """Whether there are rows enough for `step`; the leader looks, and all do as it says."""
         feed, data = self._feed, self._recipe.data
-        if feed.reaches(step):
+        if step < self._lived_to or (step == self._lived_to and self._enough(step)):
             return True
         changed, enough = False, False
         if self._replay is not None:
@@ -70,10 +72,13 @@ class TakingIn(Hook):
             self._pause.reset()
             return True
         if not self._pause.take():
+            mark = feed.at(step)
+            broken = mark.broken if mark else 0
+            told = f" {broken:,} rows are broken: `clew replay check` names them." if broken else ""
             raise GaveUpWaitingError(
                 f"No new row of {self._info.env_id} came to {without_password(data.db)} within "
-                f"{data.max_wait:g} s, and {feed.training.last:,} rows are too few for step {step + 1}. Are the actors "
-                "running? `clew resume` goes on from the last checkpoint."
+                f"{data.max_wait:g} s, and {feed.training.last:,} rows are too few for step {step + 1}.{told} Are "
+                "the actors running? `clew resume` goes on from the last checkpoint."
             )
         return False
 
