@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, TOKENIZER_FILE
+from clew.bundle.tokenizer import read_text, without_cutting
 from clew.core import files
 from clew.core.errors import BundleError
 from clew.core.randomness import generator
@@ -37,7 +37,7 @@ def publish_huggingface(source: Source, folder: Path) -> dict[str, Any]:
         files.write_json(
             temporary / "generation_config.json", {"_from_model_config": True, "do_sample": True, "temperature": 0.8}
         )
-        shutil.copyfile(source.tokenizer, temporary / TOKENIZER_FILE)
+        files.write_text(temporary / TOKENIZER_FILE, without_cutting(read_text(source.tokenizer)))
         files.write_json(
             temporary / "tokenizer_config.json",
             {

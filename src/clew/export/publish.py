@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from clew.bundle.load import load_bundle
 from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE
+from clew.bundle.tokenizer import read_text, without_cutting
 from clew.core import files
 from clew.export import parity
 from clew.export.onnx_gpt import gpt_to_onnx
@@ -47,7 +47,7 @@ def publish_onnx(source: Source, folder: Path) -> dict[str, Any]:
     check_tokenizer(source)
     with files.whole_folder(folder) as temporary:
         (temporary / MODEL_FILE).write_bytes(gpt_to_onnx(source.model).SerializeToString())
-        shutil.copyfile(source.tokenizer, temporary / TOKENIZER_FILE)
+        files.write_text(temporary / TOKENIZER_FILE, without_cutting(read_text(source.tokenizer)))
         files.write_json(temporary / CONFIG_FILE, config_json(source.model.config))
         figures = parity.compare(source.model, load_bundle(temporary))
         manifest = manifest_json(source, temporary) | {

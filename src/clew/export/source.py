@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from clew.bundle.load import read_tokenizer
+from clew.bundle.tokenizer import read_tokenizer
 from clew.core import files
 from clew.core.errors import BundleError, CheckpointError, ClewError
 from clew.models.gpt import GPT, GPTConfig
