@@ -77,10 +77,18 @@ class Bundle:
         return [np.zeros(shape, np.float32) for _ in self._past_names]
 
     def run(self, input_ids: NDArray[np.int64], past: Cache) -> tuple[NDArray[np.float32], Cache]:
-        """Return logits [batch, seq, vocab_size] for `input_ids` [batch, seq] after `past`, and the extended cache."""
+        """Return logits [batch, seq, vocab_size] for `input_ids` [batch, seq] after `past`, and the extended cache.
+
+        Raises `BundleError` for logits that no token can be drawn from: NaN, or none of them finite.
+        """
         feed: dict[str, NDArray[Any]] = dict(zip(self._past_names, past, strict=True))
         feed[INPUT_IDS] = input_ids
         logits, *present = run_session(self._session, self._output_names, feed, self.folder / MODEL_FILE)
+        if not np.isfinite(logits.max(axis=-1)).all():
+            raise BundleError(
+                f"{self.folder / MODEL_FILE} gives logits that are no numbers (NaN or infinite), so no token can be "
+                "drawn: its weights are damaged, or its training diverged. Export an earlier checkpoint."
+            )
         return logits, present
 
 
