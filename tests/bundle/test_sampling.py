@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from clew.bundle.sampling import Sampling, block_ends, draw, log_normaliser, uniforms, weights
+from clew.bundle.sampling import Sampling, block_ends, draw, log_normaliser, sample, uniforms, weights
 from clew.core.errors import UsageError
 
 
@@ -115,3 +116,26 @@ def test_the_normaliser_is_scipys():
 def test_settings_without_a_meaning_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong)).replace("_", "-")):
         Sampling(**wrong)
+
+
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 1.0), (5, 1.0), (0, 0.6), (7, 0.8)])
+def test_one_token_is_drawn_from_the_same_distribution_the_likeliest_first(top_k, top_p):
+    sampling = Sampling(temperature=0.7, top_k=top_k, top_p=top_p)
+    logits = np.random.default_rng(3).normal(size=12).astype(np.float32)
+    grid = (np.arange(20_000) + 0.5) / 20_000
+    drawn = np.array([sample(logits, sampling, uniform) for uniform in grid])
+    mass = weights(logits[None], sampling)[0]
+    np.testing.assert_allclose(np.bincount(drawn, minlength=12) / len(grid), mass / mass.sum(), atol=1e-3)
+    assert drawn[0] == logits.argmax()
+    assert (np.diff(logits[drawn]) <= 0).all()
+
+
+def test_one_token_is_drawn_as_torch_would():
+
+    logits = np.random.default_rng(4).normal(size=300).astype(np.float32) * 3
+    for uniform in np.random.default_rng(5).random(200):
+        probabilities = torch.softmax(torch.from_numpy(logits).double() / 0.8, dim=-1)
+        ordered, order = probabilities.sort(descending=True, stable=True)
+        cumulative = (ordered * (ordered.cumsum(0) - ordered < 0.9)).cumsum(0)
+        index = int(torch.searchsorted(cumulative, float(uniform) * float(cumulative[-1]), right=True))
+        assert sample(logits, Sampling(temperature=0.8, top_p=0.9), uniform) == int(order[min(index, 299)])

@@ -95,6 +95,18 @@ def draw(mass: NDArray[np.float64], ends: NDArray[np.float64], uniform: float) -
     return block * BLOCK + _first_beyond(np.cumsum(mass[block * BLOCK : (block + 1) * BLOCK]), target - before)
 
 
+def sample(logits: Floats, sampling: Sampling, uniform: float) -> int:
+    """The token that `uniform` in [0, 1) falls on among `logits` [vocab_size], the likeliest first.
+
+    For one row that has time; `draw` serves a batch. In the order of likelihood a slightly other model draws the same
+    token more often than not.
+    """
+    mass = weights(logits[None], sampling)[0]
+    order = np.argsort(-mass, kind="stable")
+    cumulative = np.cumsum(mass[order])
+    return int(order[_first_beyond(cumulative, uniform * cumulative[-1])])
+
+
 def _first_beyond(cumulative: NDArray[np.float64], target: float) -> int:
     """First index where `cumulative` exceeds `target`; rounding may carry that to its end: then the last with mass."""
     last = np.searchsorted(cumulative, cumulative[-1], side="left")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clew.core.errors import ClewError
+from clew.core.files import is_folder, sentences_for
 from clew.proofs.congruence import CongruenceClosure
-from clew.proofs.files import Proof, read_proof
+from clew.proofs.files import Proof, list_proof_files, read_proof
 from clew.proofs.terms import Equation, TermSyntaxError, parse_equation
 from clew.proofs.theorems import StatementError, Theorem, fault_of, read_theorem
 
@@ -108,6 +109,26 @@ def check_file(path: Path) -> Verdict:
         if line.isdigit() and sentence:
             return Verdict(False, int(line), sentence)
         raise
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of the proof files of a folder."""
+
+    checked: int
+    refused: dict[Path, Verdict]
+    """The files that were refused, each with its first fault."""
+
+
+def check_folder(folder: Path | str) -> Judged:
+    """Judge every proof file in `folder` and in the folders in it. Raises `EvidenceError` where there is none."""
+    folder = Path(folder)
+    with sentences_for(folder, "list"):
+        inside = sorted(folder.glob("*/")) if is_folder(folder) else []
+        parts = [path for path in (folder, *inside) if any(path.glob("proof_*.txt"))]
+    paths = [path for part in parts or [folder] for path in list_proof_files(part)[0]]
+    verdicts = {path: check_file(path) for path in paths}
+    return Judged(len(paths), {path: verdict for path, verdict in verdicts.items() if not verdict.accepted})
 
 
 def _line_of(proof: Proof, section: str) -> int:

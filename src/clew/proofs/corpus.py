@@ -21,7 +21,7 @@ class Corpus:
 
     folder: Path
     names: tuple[str, ...]
-    """File names."""
+    r"""File names; a byte that is no UTF-8 stands as `\xff`."""
     texts: tuple[str, ...]
     """Whole text of each file."""
     proofs: tuple[Proof, ...]
@@ -105,18 +105,18 @@ def read_corpus(folder: Path) -> Corpus:
             broken.append(error)
             continue
         texts.append(text)
-        hashes.append((path.name, files.sha256_of(content)))
+        hashes.append((files.printable(path.name), files.sha256_of(content)))
         total_bytes += len(content)
     if broken:
         more = f" {len(broken) - 1} more of the {len(paths)} files are broken." if len(broken) > 1 else ""
         raise EvidenceError(f"{broken[0]}{more}")
     return Corpus(
         folder=folder,
-        names=tuple(path.name for path in paths),
+        names=tuple(files.printable(path.name) for path in paths),
         texts=tuple(texts),
         proofs=tuple(proofs),
         total_bytes=total_bytes,
-        strays=tuple(path.name for path in strays),
+        strays=tuple(files.printable(path.name) for path in strays),
         fingerprint=files.sha256_of(files.canonical_json(hashes)),
     )
 

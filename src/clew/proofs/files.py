@@ -166,10 +166,10 @@ def list_proof_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Subfolders are strays. Raises `EvidenceError` for a folder that is missing, is a file, or holds no proof file.
     """
-    if not folder.exists():
-        raise EvidenceError(f"There is no folder {folder}; check the path of the proof files.")
-    if not folder.is_dir():
+    if files.is_file(folder):
         raise EvidenceError(f"{folder} is a file; name the folder that holds the proof files.")
+    if not files.is_folder(folder):
+        raise EvidenceError(f"There is no folder {folder}; check the path of the proof files.")
     with files.sentences_for(folder, "list"):
         # Numbers beyond five digits sort after those of five.
         entries = sorted(folder.iterdir(), key=lambda path: (len(path.name), path.name))

@@ -5,14 +5,21 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from clew.core import files
 from clew.core.errors import EvidenceError
-from clew.proofs.corpus import Corpus, Split, split_by_file, split_by_theorem
+from clew.proofs.corpus import Corpus, Split, read_corpus, split_by_file, split_by_theorem
 from clew.proofs.files import MARKERS, Proof
 
 _LENGTH_BOUNDS = (0, 1, 2, 3, 5, 9, 17, 33)
 """Lower ends of the histogram's classes of proof lengths, in steps."""
+
+
+def stats(folder: Path | str, *, validation_fraction: float = 0.1, seed: int = 42) -> dict[str, Any]:
+    """`corpus_figures` of the proof files in `folder`. Raises `EvidenceError` for broken files."""
+    return corpus_figures(read_corpus(Path(folder)), validation_fraction, seed)
 
 
 def corpus_figures(corpus: Corpus, fraction: float, seed: int) -> dict[str, Any]:
@@ -27,7 +34,7 @@ def corpus_figures(corpus: Corpus, fraction: float, seed: int) -> dict[str, Any]
     proof_lengths = [len(proof.steps) for proof in corpus.proofs]
     orders = Counter(section_order(proof) for proof in corpus.proofs)
     return {
-        "folder": str(corpus.folder),
+        "folder": files.printable(corpus.folder),
         "fingerprint": corpus.fingerprint,
         "files": len(corpus),
         "strays": list(corpus.strays),

@@ -12,6 +12,7 @@ from clew.cli.main import main
 from clew.core.errors import UsageError
 from clew.proofs.corpus import read_corpus, split_by_theorem
 from clew.proofs.evaluation.report import choose_files
+from clew.proofs.evaluation.report import evaluate as report_of
 from clew.proofs.files import Proof, render
 from clew.proofs.terms import parse_equation
 from clew.proofs.theorems import Theorem
@@ -102,3 +103,40 @@ def test_an_empty_folder_is_said(published, tmp_path, capsys):
     error = capsys.readouterr().err
     assert str(tmp_path / "empty") in error
     assert "bug" not in error
+
+
+def test_a_report_replaces_a_report_and_nothing_else(published, ours, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "report"
+    for seed in ("1", "2"):
+        assert evaluate(published, ours, "--limit", "1", "--output", str(output), "--seed", seed) == 0
+    assert json.loads((output / "report.json").read_text())["seed"] == 2
+    (output / "report.md").write_text("# My own notes\n")
+    monkeypatch.setattr("clew.proofs.evaluation.report.evaluate", None)  # it is said before anything is measured
+    assert evaluate(published, ours, "--output", str(output)) == 2
+    assert "report.md is there and is not a report" in capsys.readouterr().err
+    assert (output / "report.md").read_text() == "# My own notes\n"
+
+
+def test_a_report_does_not_go_into_a_file(published, ours, tmp_path, capsys):
+    (tmp_path / "report").write_text("mine")
+    assert evaluate(published, ours, "--output", str(tmp_path / "report")) == 1
+    assert "A part of the path is a file" in capsys.readouterr().err
+
+
+def test_python_gets_the_report_of_the_command(published, ours, capsys):
+    assert evaluate(published, ours, "--limit", "2", "--seed", "3", "--json") == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    report = report_of(load_bundle(published), ours, limit=2, seed=3, max_tokens=6, proposals=3, seconds=0.02)
+    assert report.bits_per_byte.value == printed["bits_per_byte"]["value"]
+    assert json.loads(json.dumps(report.as_json()["next_lines"])) == printed["next_lines"]
+    assert report._repr_markdown_().startswith(f"# {published} on {ours}")
+
+
+@pytest.mark.parametrize("recipe", [[], {"data": 3}, {"data": {"validation_fraction": "0.1"}, "seed": 1}, {"data": {}}])
+def test_a_manifest_that_makes_no_sense_is_no_traceback(published, ours, recipe):
+    bundle = load_bundle(published)
+    bundle.manifest = {"evidence": {"sha256": read_corpus(ours).fingerprint}, "recipe": recipe}
+    with pytest.raises(UsageError, match="held-out part is not"):
+        choose_files(bundle, ours, "auto")
+    bundle.manifest = {"evidence": ["x"], "recipe": recipe}
+    assert len(choose_files(bundle, ours, "auto").indices) == 12

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import clew.bundle.suggest
+from clew.bundle.load import load_bundle
 from clew.cli.main import main
+from clew.core.errors import UsageError
 
 PROMPT = "@G\na = b\n@C\na != b\n@P\n"
 
@@ -106,3 +109,28 @@ def test_a_bundle_or_prompt_that_is_none_is_said(published, prompt, tmp_path, ca
     prompt.write_text("\n")
     assert suggest(published, "--prompt", prompt) == 2
     assert "The prompt is empty" in capsys.readouterr().err
+
+
+def test_a_closed_standard_input_is_said(published, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert suggest(published, "--prompt", "-") == 2
+    assert "Standard input is closed" in capsys.readouterr().err
+
+
+def test_a_path_that_is_too_long_is_said(published, prompt, capsys):
+    assert suggest(published, "--prompt", "x" * 300) == 1
+    assert "too long for this system" in capsys.readouterr().err
+    assert suggest("x" * 300, "--prompt", prompt) == 1
+    assert "There is no bundle xxx" in capsys.readouterr().err
+
+
+def test_python_gets_what_the_command_prints(published, prompt, capsys):
+    printed = document(capsys, published, "--prompt", prompt, "-k", 12, "--seed", 5)["lines"]
+    suggestions = clew.bundle.suggest.suggest(published, PROMPT, 12, max_tokens=6, seed=5)
+    assert [(each.text, each.count, each.logprob, each.finished) for each in suggestions] == [
+        (line["text"], line["count"], line["logprob"], line["finished"]) for line in printed
+    ]
+    loaded = load_bundle(published)
+    assert clew.bundle.suggest.suggest(loaded, PROMPT.removesuffix("@P\n"), 12, max_tokens=6, seed=5) == suggestions
+    with pytest.raises(UsageError, match="k is 0"):
+        clew.bundle.suggest.suggest(loaded, PROMPT, 0)

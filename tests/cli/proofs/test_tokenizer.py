@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
 from clew.proofs.corpus import read_corpus, split_by_theorem
 from clew.proofs.files import Proof, file_name, write_proof
+from clew.proofs.tokenizer_training import train_tokenizer
 from clew.proofs.tokenizers import train_bpe
 
 
@@ -120,3 +123,42 @@ def test_stats_of_a_wrong_folder_is_a_sentence(tmp_path: Path):
         stats([str(tmp_path)])
     with pytest.raises(UsageError):
         stats([])
+
+
+@pytest.mark.parametrize("content", [b"SQLite format 3\0", b'{"mine": 1}', b"notes"])
+def test_a_file_that_is_no_tokenizer_is_left_as_it_is(content: bytes, folder: Path, tmp_path: Path, capsys):
+    output = tmp_path / "mine"
+    output.write_bytes(content)
+    assert train(folder, output) == 2
+    assert "mine is there and is not a tokenizer" in capsys.readouterr().err
+    assert output.read_bytes() == content
+    assert train(folder, tmp_path / "tokenizer.json", "--vocab-size", "260") == 0
+    assert train(folder, tmp_path / "tokenizer.json", "--vocab-size", "270") == 0
+
+
+def test_python_trains_what_the_command_trains(folder: Path, tmp_path: Path):
+    assert train(folder, tmp_path / "a.json", "--vocab-size", "270") == 0
+    said: list[str] = []
+    trained = train_tokenizer(folder, vocab_size=270, say=said.append)
+    assert trained.tokenizer.fingerprint == files.sha256_of_file(tmp_path / "a.json")
+    assert trained.style == "lines"
+    assert "held out by theorem" in said[0]
+
+
+def test_names_that_are_no_utf8_are_read_hashed_and_printed(folder: Path, tmp_path: Path, capsysbinary):
+
+    copy = Path(shutil.copytree(folder, tmp_path / os.fsdecode(b"proofs \xff")))
+    (copy / os.fsdecode(b"notes \xff")).write_text("left alone")
+    first = copy / "proof_00000.txt"
+    first.rename(copy / os.fsdecode(b"proof_\xff.txt"))
+    assert stats([str(copy), "--json"]) == 0
+    printed = capsysbinary.readouterr().out
+    figures = json.loads(printed.splitlines()[-1])
+    assert figures["files"] == 40
+    assert r"notes \xff" in figures["strays"]
+    assert train(copy, tmp_path / "tokenizer.json", "--vocab-size", "260") == 0
+
+
+def test_a_folder_whose_name_is_too_long_is_a_sentence(tmp_path: Path):
+    with pytest.raises(EvidenceError, match="There is no folder"):
+        stats(["x" * 300])

@@ -13,7 +13,6 @@ import pydantic
 from clew.cli.flags import Json, Options, Positional, parse
 from clew.cli.progress import stage
 from clew.core.errors import EXIT_DONE
-from clew.core.files import write_json, write_text
 from clew.runs.metrics import print_json
 
 
@@ -50,30 +49,26 @@ def main(arguments: list[str]) -> int:
     """Run `clew evaluate proofs`."""
     options = parse(EvaluateProofsOptions, arguments, program="clew evaluate proofs")
 
-    from clew.bundle.load import load_bundle
-    from clew.bundle.sampling import Sampling
-    from clew.proofs.evaluation.guidance import Budget
-    from clew.proofs.evaluation.report import choose_files, evaluate_proofs, markdown
+    from clew.proofs.evaluation.report import check_report, evaluate, markdown, write_report
 
-    bundle = load_bundle(options.bundle, threads=options.threads)
-    sampling = Sampling(
-        temperature=options.temperature,
-        max_tokens=min(options.max_tokens, bundle.config.context_length // 2),
-        seed=options.seed,
-    )
-    chosen = choose_files(bundle, options.data_dir, options.split)
+    if options.output is not None:
+        check_report(options.output)  # before the evaluation, which takes minutes
     with contextlib.ExitStack() as bars:  # whatever ends the evaluation, the terminal gets its cursor back
-        report = evaluate_proofs(
-            bundle,
-            chosen,
-            sampling,
-            Budget(options.proposals, options.seconds),
+        report = evaluate(
+            options.bundle,
+            options.data_dir,
+            split=options.split,
             limit=options.limit,
+            proposals=options.proposals,
+            seconds=options.seconds,
+            temperature=options.temperature,
+            max_tokens=options.max_tokens,
+            seed=options.seed,
+            threads=options.threads,
             stage=functools.partial(stage, bars),
         )
     if options.output is not None:
-        write_json(options.output / "report.json", report.as_json())
-        write_text(options.output / "report.md", markdown(report))
+        write_report(report, options.output)
     print(markdown(report), file=sys.stderr if options.as_json else sys.stdout)
     if options.as_json:
         print_json(report.as_json())

@@ -89,19 +89,15 @@ def check(arguments: list[str]) -> int:
     """Run `clew proofs check`."""
     options = parse(CheckOptions, arguments, program="clew proofs check")
 
-    from clew.proofs.checker import check_file
-    from clew.proofs.files import list_proof_files
+    from clew.proofs.checker import check_folder
 
-    folders = [path for path in (options.folder, *sorted(options.folder.glob("*/"))) if any(path.glob("proof_*.txt"))]
-    checked = 0
-    refused = []
-    for part in folders or [options.folder]:
-        for path in list_proof_files(part)[0]:
-            verdict = check_file(path)
-            checked += 1
-            if not verdict.accepted:
-                refused.append({"file": str(path), "line": verdict.line, "reason": verdict.reason})
-                print(f"{path}:{verdict.line}: {verdict.reason}")
+    judged = check_folder(options.folder)
+    checked = judged.checked
+    refused = [
+        {"file": str(path), "line": verdict.line, "reason": verdict.reason} for path, verdict in judged.refused.items()
+    ]
+    for each in refused:
+        print(f"{each['file']}:{each['line']}: {each['reason']}")
     print(f"{checked:,} files checked, {checked - len(refused):,} accepted, {len(refused):,} refused")
     if options.as_json:
         print_json({"checked": checked, "accepted": checked - len(refused), "refused": refused})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,6 @@ import tyro
 from clew.cli.flags import Json, Options, Positional, parse
 from clew.core.errors import EXIT_DONE, UsageError
 from clew.core.files import sentences_for
-
-MARKER = "@P"
 
 
 class SuggestOptions(Options):
@@ -45,67 +42,45 @@ class SuggestOptions(Options):
 def main(arguments: list[str]) -> int:
     """Run `clew suggest`."""
     options = parse(SuggestOptions, arguments, program="clew suggest")
-    prompt = ending_in_marker(_read_prompt(options.prompt))
+    prompt = _read_prompt(options.prompt)
 
-    from clew.bundle.decode import Line, sample_lines
-    from clew.bundle.load import load_bundle
-    from clew.bundle.sampling import Sampling
+    from clew.bundle.suggest import MARKER, has_marker, suggest
 
-    sampling = Sampling(
+    suggestions = suggest(
+        options.bundle,
+        prompt,
+        options.k,
         temperature=options.temperature,
         top_p=options.top_p,
         top_k=options.top_k,
         max_tokens=options.max_tokens,
         seed=options.seed,
+        threads=options.threads,
     )
-    bundle = load_bundle(options.bundle, threads=options.threads)
-    counts: dict[tuple[str, bool], int] = {}
-    likeliest: dict[tuple[str, bool], Line] = {}
-    for line in sample_lines(bundle, prompt, options.k, sampling):
-        same = (line.text, line.finished)
-        counts[same] = counts.get(same, 0) + 1
-        # One text may be spelled with different tokens.
-        if same not in likeliest or line.logprob > likeliest[same].logprob:
-            likeliest[same] = line
-    ordered = sorted(likeliest, key=lambda same: (-counts[same], -likeliest[same].logprob))
+    if not has_marker(prompt):
+        print(
+            f"clew: the prompt has no line {MARKER}; it was added, so that proof lines are suggested.", file=sys.stderr
+        )
     if options.as_json:
         from clew.runs.metrics import print_json
 
         lines = [
             {
-                "text": line.text,
-                "count": counts[line.text, line.finished],
-                "logprob": line.logprob,
-                "probability": math.exp(line.logprob),
-                "finished": line.finished,
+                "text": each.text,
+                "count": each.count,
+                "logprob": each.logprob,
+                "probability": each.probability,
+                "finished": each.finished,
             }
-            for line in map(likeliest.__getitem__, ordered)
+            for each in suggestions
         ]
         print_json({"bundle": str(options.bundle), "k": options.k, "seed": options.seed, "lines": lines})
         return EXIT_DONE
     print(f"{'count':>5}  {'probability':>11}  line")
-    for same in ordered:
-        line = likeliest[same]
-        ending = "" if line.finished else f"  [given up after {len(line.tokens)} tokens]"
-        print(f"{counts[same]:>5}  {math.exp(line.logprob):>11.3g}  {_printable(line.text)}{ending}")
+    for each in suggestions:
+        ending = "" if each.finished else f"  [given up after {each.tokens} tokens]"
+        print(f"{each.count:>5}  {each.probability:>11.3g}  {_printable(each.text)}{ending}")
     return EXIT_DONE
-
-
-def ending_in_marker(prompt: str) -> str:
-    """The prompt with its last line ended; where no @P stands in it, one is added and said on stderr.
-
-    Without the marker, the likeliest next line is the marker itself.
-    """
-    if not prompt.strip():
-        raise UsageError("The prompt is empty: give the goal's sections (@T, @G, @C) as in a proof file.")
-    lines = prompt.splitlines()
-    if MARKER not in lines:
-        print(
-            f"clew: the prompt has no line {MARKER}; it was added, so that proof lines are suggested.", file=sys.stderr
-        )
-        return f"{prompt.rstrip()}\n{MARKER}\n"
-    # A line begun after the marker is left open, and gets completed.
-    return f"{prompt}\n" if lines[-1] == MARKER and not prompt.endswith("\n") else prompt
 
 
 def _printable(text: str) -> str:
@@ -115,6 +90,8 @@ def _printable(text: str) -> str:
 
 def _read_prompt(name: str) -> str:
     path = Path("/dev/stdin" if name == "-" else name)
+    if name == "-" and sys.stdin is None:  # closed, as by `<&-` or under a service manager
+        raise UsageError("Standard input is closed, so no prompt can be read from it. Name a file with --prompt.")
     with sentences_for(path, "read the prompt"):
         content = sys.stdin.buffer.read() if name == "-" else path.read_bytes()
     try:

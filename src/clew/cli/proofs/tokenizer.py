@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pydantic
 
 from clew.cli.flags import Json, Options, parse
 from clew.cli.main import dispatch
-from clew.core.errors import EXIT_DONE, ClewError, UsageError
+from clew.core.errors import EXIT_DONE, UsageError
 from clew.runs.metrics import print_json
-
-if TYPE_CHECKING:
-    from clew.proofs.tokenizers import Tokenizer
 
 
 class TrainOptions(Options):
@@ -23,7 +19,7 @@ class TrainOptions(Options):
     data_dir: Path
     """Folder of the proof files (proof_00000.txt, ...)."""
     output: Path
-    """The tokenizer.json to write; one that is there is replaced."""
+    """The tokenizer.json to write; a tokenizer that is there is replaced, any other file is not."""
     vocab_size: int = pydantic.Field(default=4096, ge=256, le=65_536)
     """Entries of the vocabulary, the 256 bytes among them."""
     style: str | None = None
@@ -58,44 +54,40 @@ def train(arguments: list[str]) -> int:
     if options.output.is_dir():
         raise UsageError(f"{options.output} is a folder; name the file to write: {options.output / 'tokenizer.json'}.")
 
-    from clew.proofs.corpus import read_corpus, split_by_theorem
-    from clew.proofs.tokenizers import DEFAULT_STYLE, find_style, train_bpe
+    from clew.proofs.tokenizer_training import train_tokenizer
 
-    style = options.style or DEFAULT_STYLE
-    find_style(style)  # before the corpus is read, which takes longer
-    corpus = read_corpus(options.data_dir)
-    split = split_by_theorem(corpus, options.validation_fraction, options.seed)
-    training = [corpus.texts[index] for index in split.train]
-    held_out = [corpus.texts[index] for index in split.validation]
-    print(f"{len(corpus):,} proof files: {len(training):,} to train on, {len(held_out):,} held out by theorem")
-    if notice := corpus.stray_notice():
-        print(notice)
-    print("\n".join(split.leakage.describe()))
-
-    tokenizer = train_bpe(training, vocab_size=options.vocab_size, style=style)
+    trained = train_tokenizer(
+        options.data_dir,
+        options.output,
+        vocab_size=options.vocab_size,
+        style=options.style,
+        validation_fraction=options.validation_fraction,
+        seed=options.seed,
+        say=functools.partial(print, flush=True),  # what follows may take a minute
+    )
+    tokenizer, files = trained.tokenizer, len(trained.corpus)
     figures = {
         "output": str(options.output),
-        "style": style,
+        "style": trained.style,
         "vocab_size": tokenizer.vocab_size,
         "vocab_size_wanted": options.vocab_size,
-        "bytes_per_token_training": _bytes_per_token(tokenizer, training, corpus.names, split.train),
-        "bytes_per_token_held_out": _bytes_per_token(tokenizer, held_out, corpus.names, split.validation),
-        "files_round_tripped": len(corpus),
+        "bytes_per_token_training": trained.bytes_per_token_training,
+        "bytes_per_token_held_out": trained.bytes_per_token_held_out,
+        "files_round_tripped": files,
         "sha256": tokenizer.fingerprint,
-        "evidence_sha256": corpus.fingerprint,
+        "evidence_sha256": trained.corpus.fingerprint,
     }
-    tokenizer.save(options.output)
-    print(f"vocabulary {tokenizer.vocab_size:,} of {options.vocab_size:,} wanted, style {style}")
+    print(f"vocabulary {tokenizer.vocab_size:,} of {options.vocab_size:,} wanted, style {trained.style}")
     if tokenizer.vocab_size < options.vocab_size:
         print(
             "THE VOCABULARY WAS NOT REACHED: no two tokens are left that stand together twice within what a token may "
             "span. More proofs or a wider style reach more."
         )
     print(
-        f"bytes a token: {figures['bytes_per_token_training']:.3f} on the training files, "
-        f"{figures['bytes_per_token_held_out']:.3f} on the held-out files"
+        f"bytes a token: {trained.bytes_per_token_training:.3f} on the training files, "
+        f"{trained.bytes_per_token_held_out:.3f} on the held-out files"
     )
-    print(f"all {len(corpus):,} files come back exactly; written to {options.output}")
+    print(f"all {files:,} files come back exactly; written to {options.output}")
     if options.as_json:
         print_json(figures)
     return EXIT_DONE
@@ -111,12 +103,3 @@ def styles(arguments: list[str]) -> int:
     for name, style in STYLES.items():
         print(f"{name:<12}{style.about}{' (default)' if name == DEFAULT_STYLE else ''}")
     return EXIT_DONE
-
-
-def _bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str], names: Sequence[str], indices: Sequence[int]) -> float:
-    """Bytes of the texts over their tokens. Raises `ClewError` for a text that does not come back exactly."""
-    encoded = tokenizer.encode_batch(texts)
-    for text, ids, index in zip(texts, encoded, indices, strict=True):
-        if tokenizer.decode(ids) != text:
-            raise ClewError(f"The tokenizer does not give back {names[index]} exactly, so it was not written.")
-    return sum(len(text.encode("utf-8")) for text in texts) / sum(len(ids) for ids in encoded)

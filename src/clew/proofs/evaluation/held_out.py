@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from clew.bundle.decode import LineSession
 from clew.bundle.load import Bundle
 from clew.bundle.sampling import Sampling, log_normaliser
-from clew.core.errors import EvidenceError
+from clew.core.errors import BundleError, EvidenceError
 from clew.core.intervals import Share, share
 from clew.core.randomness import key
+from clew.proofs.evaluation.bits import code_bits
 from clew.proofs.files import Proof, prompt_of
 
 BATCH_TOKENS = 2048
@@ -69,14 +70,19 @@ def bits_per_byte(bundle: Bundle, texts: Sequence[str], *, tick: Tick = lambda: 
         raise EvidenceError("There is no text to measure bits per byte on.")
     encoded = [bundle.encode(text) for text in texts]
     windows = [window for tokens in encoded for window in _windows(tokens, bundle.config.context_length)]
-    bits = sum(math.log2(bundle.config.vocab_size) for tokens in encoded if tokens)
-    done = 0.0
+    nats, done = 0.0, 0.0
     for batch in _batches(windows):
-        bits += _bits(bundle, batch)
+        nats += _nats(bundle, batch)
         done += len(batch) * len(texts) / len(windows)
         while done >= 1:
             tick()
             done -= 1
+    if not math.isfinite(nats):
+        raise BundleError(
+            f"{bundle.folder} gives a token of the files the probability 0, so no code of finite length exists for "
+            "them: its graph rules tokens out. Evaluate a bundle without such a mask."
+        )
+    bits = code_bits(nats, files=sum(bool(tokens) for tokens in encoded), vocab_size=bundle.config.vocab_size)
     return BitsPerByte(bits / size, bits, size, sum(map(len, encoded)), len(texts))
 
 
@@ -126,8 +132,8 @@ def _batches(windows: list[_Window]) -> Iterable[list[_Window]]:
         yield batch
 
 
-def _bits(bundle: Bundle, batch: list[_Window]) -> float:
-    """Bits of the counted targets. Padding stands on the right, where no real token sees it."""
+def _nats(bundle: Bundle, batch: list[_Window]) -> float:
+    """Nats of the counted targets. Padding stands on the right, where no real token sees it."""
     length = len(batch[0].tokens)
     ids = np.zeros((len(batch), length), np.int64)
     for row, window in enumerate(batch):
@@ -140,4 +146,4 @@ def _bits(bundle: Bundle, batch: list[_Window]) -> float:
         targets = window.targets[ends - window.scored :]
         chosen = np.take_along_axis(counted, targets[:, None], axis=-1)[:, 0]
         nats += float((log_normaliser(counted) - chosen).sum())
-    return nats / math.log(2)
+    return nats

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from clew.bundle.load import Bundle
+from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.sampling import Sampling
+from clew.core import files
 from clew.core.errors import UsageError
 from clew.core.intervals import Share
 from clew.core.randomness import generator
@@ -19,6 +20,18 @@ from clew.proofs.theorems import StatementError, Theorem, read_theorem
 
 Stage = Callable[[str, int], Callable[[], None]]
 """Told the name and length of a stage, it gives what is called after each unit of it."""
+
+
+_REPORT_FILES = {
+    "report.json": files.json_output("a report of clew evaluate proofs", "bundle", "data_dir", "bits_per_byte"),
+    "report.md": files.Output(
+        "a report of clew evaluate proofs", lambda file: b"| bits per byte |" in file.read(2**20)
+    ),
+}
+
+
+def _quiet(name: str, length: int) -> Callable[[], None]:
+    return lambda: None
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,10 @@ class ProofReport:
         """Plain values."""
         return asdict(self)
 
+    def _repr_markdown_(self) -> str:
+        """The page that a notebook shows."""
+        return markdown(self)
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -61,9 +78,11 @@ def choose_files(bundle: Bundle, data_dir: Path, split: Literal["auto", "all", "
     """
     corpus = read_corpus(data_dir)
     manifest = bundle.manifest or {}
-    evidence, recipe = manifest.get("evidence") or {}, manifest.get("recipe") or {}
+    evidence, recipe = (each if isinstance(each := manifest.get(key), dict) else {} for key in ("evidence", "recipe"))
     trained_on = evidence.get("sha256") == corpus.fingerprint
-    fraction = (recipe.get("data") or {}).get("validation_fraction")
+    data = recipe.get("data")
+    fraction = data.get("validation_fraction") if isinstance(data, dict) else None
+    seed = recipe.get("seed")
     everything = tuple(range(len(corpus)))
     if split == "all" or (split == "auto" and not trained_on):
         which = (
@@ -72,14 +91,60 @@ def choose_files(bundle: Bundle, data_dir: Path, split: Literal["auto", "all", "
             else "all files: the bundle was not trained on this corpus"
         )
         return Chosen(corpus, everything, which, [])
-    if not trained_on or fraction is None:
+    if not trained_on or not isinstance(fraction, (int, float)) or not isinstance(seed, int):
         raise UsageError(
             f"{data_dir} is not the corpus that {bundle.folder} records as its evidence, so its held-out part is not "
             "known. Name that corpus, or evaluate everything with --split all."
         )
-    parts = split_by_theorem(corpus, float(fraction), int(recipe["seed"]))
+    parts = split_by_theorem(corpus, float(fraction), seed)
     which = f"the {len(parts.validation)} of {len(corpus)} files that the run held out by enclosing theorem"
     return Chosen(corpus, parts.validation, which, parts.leakage.describe())
+
+
+def evaluate(
+    bundle: Bundle | Path | str,
+    data_dir: Path | str,
+    *,
+    split: Literal["auto", "all", "held_out"] = "auto",
+    limit: int = 0,
+    proposals: int = 1000,
+    seconds: float = 1.0,
+    temperature: float = 0.8,
+    max_tokens: int = 100,
+    seed: int = 0,
+    threads: int = 1,
+    stage: Stage = _quiet,
+) -> ProofReport:
+    """Evaluate a bundle, loaded or by its folder, on the proof files of `data_dir`.
+
+    Bits per byte are measured on the files that `split` says (`choose_files`), next lines and proof search on at most
+    `limit` of them (0: all), each search within so many `proposals` and, by itself, `seconds` a theorem. A line has at
+    most `max_tokens` tokens and half the context. `stage` is told of each part.
+    Raises `BundleError` for a bundle that is none, `EvidenceError` for broken files.
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, threads=threads)
+    longest = min(max_tokens, loaded.config.context_length // 2)
+    return evaluate_proofs(
+        loaded,
+        choose_files(loaded, Path(data_dir), split),
+        Sampling(temperature=temperature, max_tokens=longest, seed=seed),
+        Budget(proposals, seconds),
+        limit=limit,
+        stage=stage,
+    )
+
+
+def check_report(folder: Path) -> None:
+    """Raise `UsageError` unless a report may be written into `folder`: it replaces an earlier one and nothing else."""
+    for name, kind in _REPORT_FILES.items():
+        files.check_output(folder / name, kind)
+
+
+def write_report(report: ProofReport, folder: Path) -> None:
+    """Write report.json and report.md into `folder`, in place of an earlier report."""
+    check_report(folder)
+    files.write_json(folder / "report.json", report.as_json(), replaces=_REPORT_FILES["report.json"])
+    files.write_text(folder / "report.md", markdown(report), replaces=_REPORT_FILES["report.md"])
 
 
 def evaluate_proofs(
