@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import onnx
@@ -16,8 +15,8 @@ from clew.core.errors import BundleError
 from clew.export import traced
 from clew.export.onnx_policy_value import evaluate_in_torch, policy_value_to_onnx, publish_policy_value
 from clew.models.policy_value import PolicyValueConfig, PolicyValueNet
+from small_nets import SMALL_NET
 
-TICTACTOE = {"board_width": 3, "board_height": 3, "num_actions": 9, "obs_size": 29, "legal_mask_offset": 18}
 CONNECT4 = {"board_width": 7, "board_height": 6, "num_actions": 7, "obs_size": 93, "legal_mask_offset": 84}
 STRANGE = {"board_width": 5, "board_height": 4, "num_actions": 11, "obs_size": 75, "legal_mask_offset": 60}
 """Three planes of cells, 11 actions, four numbers more: a game that only a database describes."""
@@ -41,7 +40,7 @@ def observations(net: PolicyValueNet, count: int = 40) -> np.ndarray:
 
 
 NETS = {
-    "mlp": {"kind": "mlp", "width": 24, "depth": 2, **TICTACTOE},
+    "mlp": SMALL_NET,
     "tower": {"kind": "tower", "width": 8, "depth": 2, **CONNECT4},
     "tower of a strange game": {"kind": "tower", "width": 8, "depth": 1, **STRANGE},
 }
@@ -120,7 +119,7 @@ def test_the_file_tells_how_near_it_is_to_torch_and_is_sealed(small, tmp_path):
     parity = publish_policy_value(small, path, observations(small), {"env_id": "tictactoe"})
     model = PolicyValueModel(path)
     assert model.metadata.keys() == {"env_id", "parity", "content_sha256"}
-    assert json.loads(model.metadata["parity"]) == asdict(parity)
+    assert json.loads(model.metadata["parity"]) == parity.as_json()
     logits, _ = model.evaluate(observations(small))
     expected, _ = evaluate_in_torch(small, observations(small))
     assert parity.max_abs_difference["policy_logits"] == np.abs(logits - expected).max()

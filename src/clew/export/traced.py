@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,14 @@ class Parity:
     """By output."""
     equal_argmax: dict[str, float]
     """By output that chooses: the share of positions with the same greatest number, ties counted as equal."""
+
+    def as_json(self) -> dict[str, int | float]:
+        """Figures by name, for the metadata of a file and for a manifest."""
+        return {
+            "positions": self.positions,
+            **{f"max_abs_{name}_difference": value for name, value in self.max_abs_difference.items()},
+            **{f"equal_{name}_argmax": value for name, value in self.equal_argmax.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def publish(
     except BundleError as error:
         raise BundleError(f"{path} was not published: {error} What was there before stays in place.") from error
     notes = onnx.ModelProto()
-    helper.set_model_props(notes, {**metadata, "parity": json.dumps(asdict(parity))})
+    helper.set_model_props(notes, {**metadata, "parity": json.dumps(parity.as_json())})
     # Two messages behind each other are one: the bytes that were compared are the bytes that are published.
     files.write_bytes(path, sealed(graph + notes.SerializeToString()))
     return parity
