@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import onnxruntime
 import torch
 from common import emit, figure, median_seconds, say
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -30,11 +30,12 @@ from clew.bundle.decode import greedy, sample_lines
 from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.pieces import byte_alphabet
 from clew.bundle.sampling import Sampling
+from clew.bundle.session import open_session
 from clew.export.huggingface import publish_huggingface
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
-from clew.training.checkpoint import save_checkpoint
+from clew.training.checkpoint import read_state, save_checkpoint
 
 REFERENCE = GPTConfig(vocab_size=4096, context_length=256, d_model=256, n_layers=6, n_heads=8, d_mlp=704)
 PROMPT_TOKENS, ROWS, LINE_TOKENS = 128, 10, 24
@@ -105,11 +106,11 @@ def _source(model: GPT, folder: Path) -> Source:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    path = save_checkpoint(
-        folder / "checkpoints", step=0, model=model.state_dict(), optimizer={}, state={}, best=True, keep=1
-    )
-    return Source(model, "reference", path, {"step": 0}, folder / "tokenizer.json", None, None)
+    state = {"model": {"family": "gpt", **asdict(model.config)}}
+    checkpoints = folder / "checkpoints"
+    path = save_checkpoint(checkpoints, step=0, model=model.state_dict(), optimizer={}, state=state, best=True, keep=1)
+    tokenizer.save(str(path / "tokenizer.json"))
+    return Source("reference", path, read_state(path))
 
 
 def _uncached_greedy(bundle: Bundle, prompt: list[int]) -> list[int]:
@@ -175,9 +176,7 @@ def _traced_ms(model: GPT, path: Path, prompt: list[int]) -> float:
 
 def _step_ms(path: Path, prompt: list[int]) -> float:
     """Milliseconds of one token of one row after the prompt."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     shape = (1, REFERENCE.n_heads, len(prompt), REFERENCE.head_dim)
     random = np.random.default_rng(0)
     feed = {

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from clew.bundle.pieces import byte_alphabet
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
-from clew.training.checkpoint import MODEL, save_checkpoint
+from clew.training.checkpoint import read_state, save_checkpoint
 from postgres_server import NoPostgresError, Server
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they start.
@@ -49,10 +50,10 @@ def byte_tokenizer(**extra: int) -> Tokenizer:
 
 def source_of(model: GPT, tokenizer: Tokenizer, folder: Path) -> Source:
     """What `find_source` gives for a checkpoint that was copied out of its run."""
-    path = save_checkpoint(folder, step=7, model=model.state_dict(), optimizer={}, state={}, best=True, keep=1)
-    assert (path / MODEL).is_file()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return Source(model, "small", path, {"step": 7}, folder / "tokenizer.json", None, None)
+    state = {"model": {"family": "gpt", **asdict(model.config)}}
+    path = save_checkpoint(folder, step=7, model=model.state_dict(), optimizer={}, state=state, best=True, keep=1)
+    tokenizer.save(str(path / "tokenizer.json"))
+    return Source("small", path, read_state(path))
 
 
 @pytest.fixture(scope="session")

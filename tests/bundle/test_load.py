@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from clew.bundle.load import load_bundle
+from clew.cli.main import main
 from clew.core.errors import BundleError
 from conftest import byte_tokenizer
 
@@ -149,3 +150,19 @@ def test_a_name_in_the_graph_that_is_no_utf8_gets_a_sentence(bundle, name):
     (bundle / "model.onnx").write_bytes(content.replace(name, b"\xff" + name[1:]))
     with pytest.raises(BundleError, match=r"UTF-8|cannot load"):
         load_bundle(bundle)
+
+
+def test_a_model_that_gives_nan_suggests_nothing(bundle, tmp_path, capsys):
+    def spoil(graph):
+        weights = next(each for each in graph.initializer if each.name == "norm.weight")
+        spoilt = np.full(tuple(weights.dims), np.nan, np.float32)
+        weights.CopyFrom(onnx.numpy_helper.from_array(spoilt, "norm.weight"))
+
+    change_graph(bundle, spoil)
+    loaded = load_bundle(bundle)
+    with pytest.raises(BundleError, match=r"model.onnx gives logits that are no numbers"):
+        loaded.run(*_one_token(loaded))
+    (tmp_path / "prompt").write_text("@G\na = b\n@P\n")
+    arguments = ["suggest", str(bundle), "--prompt", str(tmp_path / "prompt"), "--max-tokens", "3"]
+    assert main(arguments) == 1
+    assert "no token can be drawn" in capsys.readouterr().err

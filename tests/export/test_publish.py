@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +101,10 @@ def test_a_model_that_computes_nan_is_not_published(tmp_path):
     assert list((tmp_path / "export").iterdir()) == []
 
 
-def test_a_tokenizer_of_another_vocabulary_is_not_published(small_source, tmp_path):
-    byte_tokenizer(more=256).save(str(tmp_path / "tokenizer.json"))
+def test_a_tokenizer_of_another_vocabulary_is_not_published(small_gpt, tmp_path):
+    source = source_of(small_gpt, byte_tokenizer(more=256), tmp_path / "checkpoint")
     with pytest.raises(BundleError, match="257 tokens, but the model has 256"):
-        publish_onnx(replace(small_source, tokenizer=tmp_path / "tokenizer.json"), tmp_path / "export" / "bundle")
+        publish_onnx(source, tmp_path / "export" / "bundle")
     assert not (tmp_path / "export").exists()
 
 

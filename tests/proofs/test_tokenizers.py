@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,17 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from clew.core import files
 from clew.core.errors import ClewError, EvidenceError, UsageError
-from clew.proofs.tokenizers import STYLES, BPETokenizer, ByteTokenizer, Tokenizer, load_tokenizer, train_bpe
+from clew.proofs.tokenizers import (
+    LONGEST_LINE,
+    STYLES,
+    BPETokenizer,
+    ByteTokenizer,
+    Tokenizer,
+    _without_long_lines,
+    check_round_trips,
+    load_tokenizer,
+    train_bpe,
+)
 
 TEXTS = [
     f"@T\ntheorem t{number}[A: Ring](a: A, b: A) {{\n    a * (b + {number}) = b\n}} by {{\n@G\n        a + b = b + a\n"
@@ -249,3 +260,124 @@ def test_a_file_that_is_no_tokenizer_is_refused(content: bytes, tmp_path: Path):
 def test_a_missing_tokenizer_is_a_sentence(tmp_path: Path):
     with pytest.raises(ClewError, match="There is no such file"):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def long_line(size: int) -> str:
+    """A line of some `size` characters, all of whose parts differ."""
+    return " ".join(f"x{number * number % 9973:x}" for number in range(size // 5)) + "\n"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_ordinary_lines_train_the_merges_that_the_library_finds_in_them(style: str, tmp_path: Path, monkeypatch):
+    whole = train_bpe(TEXTS, vocab_size=320, style=style)
+    monkeypatch.setattr("clew.proofs.tokenizers._without_long_lines", lambda texts: texts)
+    assert train_bpe(TEXTS, vocab_size=320, style=style).fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize("line", [long_line(160_000), "x" * 160_000 + "\n", long_line(160_000).replace(" ", "")])
+def test_training_takes_a_time_that_grows_with_the_text_and_not_with_its_longest_line(line: str):
+    parts = [line[start : start + 1000] for start in range(0, len(line), 1000)]
+    seconds = {}
+    for name, texts in (("lines", parts), ("line", [line])):
+        began = time.process_time()
+        tokenizer = train_bpe(texts, vocab_size=600)
+        seconds[name] = time.process_time() - began
+        assert tokenizer.decode(tokenizer.encode(line)) == line
+    assert seconds["line"] < 10 * seconds["lines"] + 1
+
+
+def test_a_long_line_is_cut_before_a_space_and_loses_nothing():
+    text = "a short line\n" + long_line(3 * LONGEST_LINE) + "b" * (2 * LONGEST_LINE) + "\n\nthe end"
+    parts = list(_without_long_lines([text]))
+    assert "".join(parts) == text
+    assert max(map(len, parts)) <= LONGEST_LINE
+    assert parts[0] == "a short line\n"
+    assert all(part.startswith(" ") for part in parts[2:4])
+    assert list(_without_long_lines(TEXTS)) == TEXTS
+
+
+def stripping(**how: bool) -> tokenizers.Tokenizer:
+    tokenizer = foreign()
+    tokenizer.add_tokens([tokenizers.AddedToken("@P", normalized=False, **how)])
+    return tokenizer
+
+
+@pytest.mark.parametrize("how", [{"lstrip": True}, {"rstrip": True}])
+def test_an_added_token_that_takes_spaces_with_it_is_refused(how: dict, tmp_path: Path):
+    stripping(**how).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(EvidenceError, match="drops characters, as in '  @P  a'"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+    stripping().save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_tokenizer(tmp_path / "tokenizer.json")
+    assert tokenizer.decode(tokenizer.encode(TEXTS[0])) == TEXTS[0]
+
+
+def test_truncation_and_padding_are_off_and_are_not_saved(tmp_path: Path):
+    peer = foreign()
+    peer.enable_truncation(4)
+    peer.enable_padding(length=9)
+    peer.save(str(tmp_path / "theirs.json"))
+    tokenizer = load_tokenizer(tmp_path / "theirs.json")
+    tokenizer.save(tmp_path / "ours.json")
+    whole = foreign().encode(TEXTS[0]).ids
+    assert tokenizer.encode(TEXTS[0]).tolist() == whole
+    assert tokenizers.Tokenizer.from_file(str(tmp_path / "ours.json")).encode(TEXTS[0]).ids == whole
+    assert peer.encode(TEXTS[0]).ids != whole
+
+
+def test_a_text_that_does_not_come_back_is_named_with_its_file_and_place():
+    tokenizer = ByteTokenizer()
+    encoded = tokenizer.encode_batch(TEXTS)
+    names = [f"proof_{number}.txt" for number in range(len(TEXTS))]
+    check_round_trips(tokenizer, TEXTS, encoded, names)
+    encoded[7] = encoded[7][:60]
+    with pytest.raises(EvidenceError, match=r"proof_7.txt:4: .*} b' it has '' where the file has 'y \{"):
+        check_round_trips(tokenizer, TEXTS, encoded, names)
+    encoded[7] = tokenizer.encode(TEXTS[7].replace("not a", "not  a"))
+    with pytest.raises(EvidenceError, match=r"proof_7.txt:\d+: .* after '.*not ' it has ' a < 7"):
+        check_round_trips(tokenizer, TEXTS, encoded, names)
+
+
+def changed(**parts) -> str:
+    return json.dumps({**json.loads(BPE["lines"]._json), **parts})
+
+
+PREFIX = {**json.loads(BPE["lines"]._json)["model"], "continuing_subword_prefix": "abcd"}
+PANICS = {
+    "charsmap": changed(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+    "prefix": changed(model=PREFIX),
+    "length": changed(pre_tokenizer={"type": "FixedLength", "length": 0}),
+    "pattern": changed(normalizer={"type": "Replace", "pattern": {"Regex": ""}, "content": "a"}),
+}
+
+
+@pytest.mark.parametrize("name", PANICS)
+def test_a_tokenizer_that_makes_the_library_panic_gets_a_sentence(name: str, tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(PANICS[name])
+    with pytest.raises(EvidenceError, match=r"tokenizer\.json is not a tokenizer .*: it makes the library panic"):
+        load_tokenizer(path)
+
+
+def test_merges_at_random_are_refused(tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(changed(model={**json.loads(BPE["lines"]._json)["model"], "dropout": 0.5}))
+    with pytest.raises(EvidenceError, match="leaves out merges at random"):
+        load_tokenizer(path)
+
+
+@pytest.mark.parametrize("content", ["[" * 3000 + "]" * 3000, '{"version": ' + "7" * 5000 + "}"])
+def test_brackets_and_digits_beyond_measure_are_refused(content: str, tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(content)
+    with pytest.raises(EvidenceError, match="is not a tokenizer"):
+        load_tokenizer(path)
+
+
+def test_saving_replaces_a_tokenizer_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    for tokenizer in ALL.values():
+        tokenizer.save(path)
+    path.write_text('{"notes": "mine"}')
+    with pytest.raises(UsageError, match="is not a tokenizer that Clew wrote"):
+        ByteTokenizer().save(path)

@@ -23,6 +23,7 @@ from clew.bundle.names import (
 )
 from clew.bundle.pieces import token_bytes
 from clew.bundle.session import Signature, open_session, run_session, signature
+from clew.bundle.tokenizer import panics_as, read_tokenizer
 from clew.core import files
 from clew.core.errors import BundleError, ClewError
 
@@ -67,7 +68,8 @@ class Bundle:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, no special tokens."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        with panics_as(BundleError, self.folder / TOKENIZER_FILE):
+            return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def empty_cache(self, batch: int = 1, length: int = 0) -> Cache:
         """A cache of `length` zero slots."""
@@ -75,10 +77,18 @@ class Bundle:
         return [np.zeros(shape, np.float32) for _ in self._past_names]
 
     def run(self, input_ids: NDArray[np.int64], past: Cache) -> tuple[NDArray[np.float32], Cache]:
-        """Return logits [batch, seq, vocab_size] for `input_ids` [batch, seq] after `past`, and the extended cache."""
+        """Return logits [batch, seq, vocab_size] for `input_ids` [batch, seq] after `past`, and the extended cache.
+
+        Raises `BundleError` for logits that no token can be drawn from: NaN, or none of them finite.
+        """
         feed: dict[str, NDArray[Any]] = dict(zip(self._past_names, past, strict=True))
         feed[INPUT_IDS] = input_ids
         logits, *present = run_session(self._session, self._output_names, feed, self.folder / MODEL_FILE)
+        if not np.isfinite(logits.max(axis=-1)).all():
+            raise BundleError(
+                f"{self.folder / MODEL_FILE} gives logits that are no numbers (NaN or infinite), so no token can be "
+                "drawn: its weights are damaged, or its training diverged. Export an earlier checkpoint."
+            )
         return logits, present
 
 
@@ -90,16 +100,18 @@ def load_bundle(path: Path | str, *, threads: int = 1, verify: bool = True) -> B
     Raises `BundleError` naming the file that is missing, truncated, altered or of another model.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise BundleError(f"There is no bundle {folder}: it is not a folder. `clew export` makes one.")
     for name in (MODEL_FILE, TOKENIZER_FILE, CONFIG_FILE):
-        if not (folder / name).is_file():
+        if not files.is_file(folder / name):
             raise BundleError(f"{folder} is not a bundle: it lacks {name}. Export or copy it again.")
     manifest = _read_object(folder / MANIFEST_FILE) if (folder / MANIFEST_FILE).is_file() else None
+    verified = False
     if verify and manifest is not None:
         _check_hashes(folder, manifest)
+        verified = True
     config = _read_config(folder / CONFIG_FILE)
-    tokenizer = read_tokenizer(folder / TOKENIZER_FILE)
+    tokenizer = read_tokenizer(folder / TOKENIZER_FILE, known=verified)
     words = tokenizer.get_vocab_size(with_added_tokens=True)
     # Another tool's model may have rows to spare; ours has one row a token.
     if words > config.vocab_size or (manifest is not None and words != config.vocab_size):
@@ -128,6 +140,11 @@ def _check_hashes(folder: Path, manifest: dict[str, Any]) -> None:
     if not isinstance(recorded, dict) or not {MODEL_FILE, TOKENIZER_FILE, CONFIG_FILE} <= recorded.keys():
         raise BundleError(f"{folder / MANIFEST_FILE} does not list the hashes of the bundle's files: export it again.")
     for name, sha256 in recorded.items():
+        # A name that leads out of the folder would have any file of this machine read.
+        if not name or Path(name).name != name or name == ".." or "\0" in name:
+            raise BundleError(
+                f"{folder / MANIFEST_FILE} lists {name!r}, which is no name of a file in the bundle. Export it again."
+            )
         if not (folder / name).is_file():
             raise BundleError(f"{folder} lacks {name}, which its {MANIFEST_FILE} lists. Export or copy it again.")
         if files.sha256_of_file(folder / name) != sha256:
@@ -144,14 +161,6 @@ def _read_config(path: Path) -> BundleConfig:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise BundleError(f"{path}: '{key}' is {value!r}, but must be a positive whole number.")
     return BundleConfig(**{key: content[key] for key in _SIZES})
-
-
-def read_tokenizer(path: Path) -> Tokenizer:
-    """Read a `tokenizer.json`. Raises `BundleError` when it is none."""
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise BundleError(f"{path} is not a tokenizer that the tokenizers library reads: {error}.") from error
 
 
 def _check_graph(actual_inputs: Signature, actual_outputs: Signature, config: BundleConfig, folder: Path) -> None:

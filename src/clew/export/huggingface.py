@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, TOKENIZER_FILE
 from clew.core import files
 from clew.core.errors import BundleError
 from clew.core.randomness import generator
+from clew.export.gpt import load_source
 from clew.export.parity import TOLERANCE
-from clew.export.publish import manifest_json
-from clew.export.source import Source, check_tokenizer, require
+from clew.export.publish import FAMILY
+from clew.export.source import Source, manifest_json, require
 from clew.models.gpt import GPT, NORM_EPS, ROPE_BASE, GPTConfig
 
 
@@ -29,30 +29,30 @@ def publish_huggingface(source: Source, folder: Path) -> dict[str, Any]:
     require(
         "transformers", "hf", "An export for Hugging Face is verified with transformers before it is published, and so"
     )
-    check_tokenizer(source)
+    loaded = load_source(source)
     with files.whole_folder(folder) as temporary:
         # Not save_file: it words the system's refusals (a full disk) in its own way.
-        (temporary / "model.safetensors").write_bytes(save(llama_weights(source.model), metadata={"format": "pt"}))
-        files.write_json(temporary / CONFIG_FILE, llama_config(source.model.config))
+        (temporary / "model.safetensors").write_bytes(save(llama_weights(loaded.model), metadata={"format": "pt"}))
+        files.write_json(temporary / CONFIG_FILE, llama_config(loaded.model.config))
         files.write_json(
             temporary / "generation_config.json", {"_from_model_config": True, "do_sample": True, "temperature": 0.8}
         )
-        shutil.copyfile(source.tokenizer, temporary / TOKENIZER_FILE)
+        files.write_text(temporary / TOKENIZER_FILE, loaded.tokenizer)
         files.write_json(
             temporary / "tokenizer_config.json",
             {
                 "tokenizer_class": "PreTrainedTokenizerFast",
-                "model_max_length": source.model.config.context_length,
+                "model_max_length": loaded.model.config.context_length,
                 "clean_up_tokenization_spaces": False,
             },
         )
-        difference = logits_difference(source.model, temporary)
+        difference = logits_difference(loaded.model, temporary)
         if not difference <= TOLERANCE:
             raise BundleError(
                 f"transformers gives logits that differ by {difference:.3g} from torch's (at most {TOLERANCE:g} is "
                 "allowed), so nothing was published."
             )
-        manifest = manifest_json(source, temporary) | {
+        manifest = manifest_json(source, temporary, family=FAMILY) | {
             "parity": {"tolerance": TOLERANCE, "transformers_max_abs_logits_difference": difference}
         }
         files.write_json(temporary / MANIFEST_FILE, manifest)

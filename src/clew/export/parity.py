@@ -68,10 +68,11 @@ def compare(model: GPT, bundle: Bundle, *, seed: int = 0, greedy_tokens: int = G
     """
     length = max(2, min(model.config.context_length, 256) // 2)
     prompts = generator(seed, "parity").integers(0, model.config.vocab_size, (2, length))
-    ways = {
-        name: _figures(model, continuations)
-        for name, continuations in _continuations(bundle, prompts, greedy_tokens).items()
-    }
+    try:
+        continued = _continuations(bundle, prompts, greedy_tokens)
+    except BundleError as error:
+        raise BundleError(f"ONNX Runtime gives nothing to compare, so nothing was published. {error}") from error
+    ways = {name: _figures(model, continuations) for name, continuations in continued.items()}
     parity = Parity(TOLERANCE, greedy_tokens, length, ways)
     faults = [
         f"{name}: logits differ by {way.max_abs_logits_difference:.3g}, "

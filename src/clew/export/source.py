@@ -1,101 +1,88 @@
-"""Where an export comes from: a checkpoint, the run it belongs to, and the tokenizer beside it."""
+"""Where an export of any family comes from, and what every export records: the checkpoint, its run, the manifest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from clew.bundle.load import read_tokenizer
 from clew.core import files
-from clew.core.errors import BundleError, CheckpointError, ClewError
-from clew.models.gpt import GPT, GPTConfig
+from clew.core.errors import CheckpointError, ClewError
 from clew.recipes import base as recipe
 from clew.runs import folder as runs
 from clew.training import checkpoint
 
-TOKENIZER_FILE = "tokenizer.json"
+FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model to export, with what its provenance is made of."""
+    """A checkpoint to export, with what its provenance is made of. Its weights are not read yet."""
 
-    model: GPT
     name: str
     checkpoint: Path
+    """Folder of the checkpoint."""
     state: dict[str, Any]
-    tokenizer: Path
-    run: runs.Run | None
+    """The checkpoint's state."""
+    run: runs.Run | None = None
     """None for a checkpoint folder that was copied out of its run."""
-    recipe: dict[str, Any] | None
+    recipe: dict[str, Any] | None = None
+
+    @property
+    def family(self) -> str:
+        """Which kind of model the checkpoint says it holds: "gpt", "policy_value", ..."""
+        described = self.state.get("model")
+        return str(described.get("family", "gpt")) if isinstance(described, dict) else "gpt"
+
+    @property
+    def objective(self) -> str | None:
+        """The objective of its run; None for a checkpoint without one."""
+        return str(self.run.manifest["objective"]) if self.run else None
+
+
+class Exporter(Protocol):
+    """What a family gives so that its checkpoints can be exported."""
+
+    def __call__(self, source: Source, folder: Path, format: str = "onnx") -> dict[str, Any]:
+        """Write `source` to the new `folder`, whole and verified or not at all; return its manifest.
+
+        Raises `UsageError` for a format that the family does not have, `BundleError` with figures when what was
+        written does not give what torch gives, `ClewError` when the folder exists or cannot be written.
+        """
 
 
 def find_source(name: str | None, *, runs_dir: Path = Path("runs"), which: str = "best") -> Source:
-    """Load the GPT that `name` means: a checkpoint folder, a run folder, a run's name, or the newest run (None).
+    """The checkpoint that `name` means: a checkpoint folder, a run folder, a run's name, or the newest run (None).
 
     Of a run, the checkpoint is `which`: "best", "latest" or a step number. Raises `CheckpointError`, `UsageError`.
     """
-    if name is not None and (Path(name) / checkpoint.STATE).is_file():
+    if name is not None and files.is_file(Path(name) / checkpoint.STATE):
         folder = Path(name)
         beside = folder.resolve().parent.parent
-        run = runs.open_run(beside) if (beside / runs.MANIFEST).is_file() else None
+        run = runs.open_run(beside) if files.is_file(beside / runs.MANIFEST) else None
     else:
-        if name is not None and Path(name).is_dir() and not (Path(name) / runs.MANIFEST).is_file():
+        if name is not None and files.is_folder(Path(name)) and not files.is_file(Path(name) / runs.MANIFEST):
             raise CheckpointError(
                 f"{name} is neither a run folder (it holds no {runs.MANIFEST}) nor a checkpoint (it holds no "
                 f"{checkpoint.STATE}). `clew runs list` shows the runs."
             )
         run = runs.find_run(name, runs_dir)
         folder = checkpoint.find_checkpoint(run.checkpoints, which)
-    model, state = load_gpt(folder)
-    places = [folder, *([run.folder] if run else [])]
-    tokenizer = next((place / TOKENIZER_FILE for place in places if (place / TOKENIZER_FILE).is_file()), None)
-    if tokenizer is None:
-        raise CheckpointError(
-            f"There is no {TOKENIZER_FILE} in {' or '.join(map(str, places))}: copy the one that the model was "
-            "trained with there."
-        )
     settings = recipe.read_yaml(run.folder / runs.RECIPE) if run else None
     label = str(run.manifest["name"]) if run else folder.resolve().name
-    return Source(model, label, folder, state, tokenizer, run, settings)
+    return Source(label, folder, checkpoint.read_state(folder), run, settings)
 
 
-def load_gpt(folder: Path) -> tuple[GPT, dict[str, Any]]:
-    """Read a checkpoint folder; return its GPT in evaluation mode and the checkpoint's state.
-
-    Raises `CheckpointError` when the checkpoint is broken, or holds another kind of model.
-    """
-    held = checkpoint.read_checkpoint(folder, with_optimizer=False)
-    config = _config(held.state.get("model"), folder)
-    model = GPT(config)
-    checkpoint.check_same_model(held.model, model.state_dict(), folder)
-    model.load_state_dict(held.model)
-    return model.eval(), held.state
-
-
-def _config(described: Any, folder: Path) -> GPTConfig:
-    if not isinstance(described, dict):
-        raise CheckpointError(f"{folder} does not say which model it holds: its state has no 'model'.")
-    family = described.get("family", "gpt")
-    if family != "gpt":
-        raise CheckpointError(f"{folder} holds a model of the family '{family}'; this export is for 'gpt'.")
-    known = {field.name for field in fields(GPTConfig)}
-    try:
-        return GPTConfig(**{key: value for key, value in described.items() if key in known})
-    except TypeError as error:
-        raise CheckpointError(f"{folder} does not describe a GPT: {error}.") from error
-
-
-def check_tokenizer(source: Source) -> None:
-    """Raise `BundleError` unless the tokenizer has one token for each row of the model's embedding."""
-    words = read_tokenizer(source.tokenizer).get_vocab_size(with_added_tokens=True)
-    rows = source.model.config.vocab_size
-    if words != rows:
-        raise BundleError(
-            f"{source.tokenizer} has {words} tokens, but the model has {rows}: it is the tokenizer of another "
-            "vocabulary, so nothing was published. Put the one there that the model was trained with."
-        )
+def default_folder(name: str, under: Path = Path("export")) -> Path:
+    """`under/NAME-YYYY-MM-DD-HH-MM-SS`, in local time; a second export within the second gets `-2` behind it."""
+    folder = under / f"{name}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    count = 1
+    while (free := folder if count == 1 else folder.with_name(f"{folder.name}-{count}")).exists():
+        count += 1
+    return free
 
 
 def provenance(source: Source) -> dict[str, Any]:
@@ -120,6 +107,40 @@ def provenance(source: Source) -> dict[str, Any]:
         }
         origin["trained_with"] = manifest.get("versions")
     return origin
+
+
+def manifest_json(source: Source, folder: Path, *, family: str) -> dict[str, Any]:
+    """What any export records: the `family` of its hosts, origin, versions, the hash of every file in `folder`."""
+    return {
+        "format": FORMAT,
+        "family": family,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance(source),
+        "exported_with": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("clew", "torch", "onnx", "onnxruntime")},
+        },
+        "files": {
+            path.relative_to(folder).as_posix(): files.sha256_of_file(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+
+
+def verdict(parity: dict[str, Any]) -> str:
+    """What the comparison that an export recorded comes to, as a clause; `parity` is the manifest's."""
+    if "transformers_max_abs_logits_difference" in parity:
+        return f"transformers gives the same logits within {parity['transformers_max_abs_logits_difference']:.1e}"
+    ways = parity.get("ways")
+    if ways is None:
+        figures = [f"{key.replace('_', ' ')} {value:.3g}" for key, value in parity.items() if isinstance(value, float)]
+        return f"ONNX Runtime against torch: {', '.join(figures)}"
+    difference = max(way["max_abs_logits_difference"] for way in ways.values())
+    return (
+        f"ONNX Runtime gives the same logits within {difference:.1e} and the same {parity['greedy_tokens']} greedy "
+        f"tokens, {len(ways)} ways of starting"
+    )
 
 
 def require(module: str, extra: str, purpose: str) -> None:

@@ -6,7 +6,8 @@ round-trips, and what pads a batch is the batch's own business (a mask), never a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +17,13 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from clew.bundle.pieces import byte_alphabet
+from clew.bundle.tokenizer import open_tokenizer, panics_as, without_cutting
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError, nearest
+
+TOKENIZER = files.json_output("a tokenizer", "model", "pre_tokenizer", "added_tokens")
+"""The kind of output that `save` writes, and the only one that it replaces."""
 
 Ids = NDArray[np.integer[Any]]
 """Token ids [tokens]: uint16, or int32 for a vocabulary beyond 65,536."""
@@ -53,13 +59,9 @@ within the whole file, and a host that stops at a token with a line feed stops a
 
 DEFAULT_STYLE = "lines"
 
-_OWN_CHARACTER = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-_CHARACTERS = tuple(
-    chr(byte) if byte in _OWN_CHARACTER else chr(256 + sum(other not in _OWN_CHARACTER for other in range(byte)))
-    for byte in range(256)
-)
-"""The printable character that stands for each byte in a byte-level `tokenizer.json` (GPT-2's table)."""
-_BYTES = {character: byte for byte, character in enumerate(_CHARACTERS)}
+LONGEST_LINE = 4096
+"""Characters of a line that BPE training takes as one; a longer one is cut, since the time for a piece grows with the
+square of its length. Encoding has no such limit."""
 
 _PROBES = ("".join(map(chr, range(128))), "  Straße ≥ ∀x\u0301 \U0001f9f6\n\n\t  a", "\ufeff\u2028\u00a0", " ", "\r\n")
 
@@ -73,7 +75,7 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the `tokenizer.json` that `save` writes."""
+        """SHA-256 of the `tokenizer.json` that it was made or loaded as."""
 
     def encode(self, text: str) -> Ids:
         """Return the ids of `text`, with nothing added."""
@@ -97,7 +99,7 @@ class ByteTokenizer:
     vocab_size = 256
 
     def __init__(self) -> None:
-        self._json = _byte_level_bpe(_BYTES).to_str(pretty=True)
+        self._json = _byte_level_bpe(byte_alphabet()).to_str(pretty=True)
         self.fingerprint = files.sha256_of(self._json)
 
     def encode(self, text: str) -> Ids:
@@ -118,42 +120,49 @@ class ByteTokenizer:
 
     def save(self, path: Path) -> None:
         """Write it as the `tokenizer.json` of a BPE that has 256 byte tokens and no merges."""
-        files.write_text(path, self._json)
+        files.write_text(path, self._json, replaces=TOKENIZER)
 
 
 class BPETokenizer:
     """Byte-level BPE (Sennrich et al. 2016; on bytes: Radford et al. 2019) in a Hugging Face `tokenizer.json`.
 
-    `content` is the JSON text. Raises `EvidenceError`, naming `where`, for a tokenizer that is not byte-level BPE,
-    changes text, has gaps in its ids, or has no token for some byte.
+    `content` is the JSON text; it is tried in a process of its own unless it is `known` to be sound. Raises
+    `EvidenceError`, naming `where`, for a tokenizer that is not byte-level BPE, changes text, has gaps in its ids, has
+    no token for some byte, or draws its merges at random.
     """
 
-    def __init__(self, content: str, where: str | Path = "tokenizer.json") -> None:
+    def __init__(self, content: str, where: str | Path = "tokenizer.json", *, known: bool = False) -> None:
         self._json = content
+        self._where = where
         self.fingerprint = files.sha256_of(content)
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_str(content)
-        except Exception as error:  # the library raises Exception itself
-            raise EvidenceError(f"{where} is not a tokenizer that the tokenizers library reads: {error}.") from error
-        # A batch is cut and padded by who makes it, not by settings left in a file.
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = open_tokenizer(content, where, known=known, error=EvidenceError)
         self._bytes = _bytes_of_tokens(self._tokenizer, where)
         self.vocab_size = len(self._bytes)
         self._dtype: np.dtype[Any] = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.int32)
-        if any(self.decode(self.encode(probe)) != probe for probe in _PROBES):
+        if getattr(self._tokenizer.model, "dropout", None):
             raise EvidenceError(
-                f"{where} does not give back every text that it encodes: it normalizes, adds or drops characters. "
-                "Use a byte-level BPE without a normalizer, as `clew tokenizer train` makes it."
+                f"{where} leaves out merges at random (its model has a dropout): one text would have other tokens "
+                "each time. Set 'dropout' in it to null."
             )
+        # A token that was added may take the spaces beside it with it.
+        added = [f"  {token.content}  a" for token in self._tokenizer.get_added_tokens_decoder().values()]
+        for probe in (*_PROBES, *added):
+            if self.decode(self.encode(probe)) != probe:
+                raise EvidenceError(
+                    f"{where} does not give back every text that it encodes: it normalizes, adds or drops characters, "
+                    f"as in {probe[:40]!r}. Use a byte-level BPE without a normalizer, and without added tokens that "
+                    "strip spaces, as `clew tokenizer train` makes it."
+                )
 
     def encode(self, text: str) -> Ids:
         """Return the ids of `text`: uint16 [tokens], or int32 where the vocabulary exceeds 65,536."""
-        return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=self._dtype)
+        with panics_as(EvidenceError, self._where):
+            return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=self._dtype)
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
         """Encode many texts at once, on all cores."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        with panics_as(EvidenceError, self._where):
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self._dtype) for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -165,8 +174,8 @@ class BPETokenizer:
         return self._bytes[token]
 
     def save(self, path: Path) -> None:
-        """Write the `tokenizer.json`, byte for byte as it was made or loaded."""
-        files.write_text(path, self._json)
+        """Write the `tokenizer.json` as it was made or loaded, but for truncation and padding, which are off in it."""
+        files.write_text(path, without_cutting(self._json), replaces=TOKENIZER)
 
 
 def find_style(name: str) -> Style:
@@ -180,7 +189,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int = 4096, *, style: str = DEFA
     """Train a byte-level BPE on `texts` (the training split alone); `style` is one of `STYLES`.
 
     The 256 bytes are always in the vocabulary. It stays smaller than `vocab_size` where the texts have no pair left
-    that occurs twice. The same texts give the same `tokenizer.json`.
+    that occurs twice. The same texts give the same `tokenizer.json`. Lines beyond `LONGEST_LINE` are learnt in parts.
     Raises `UsageError` for a vocabulary below 256 or an unknown style, `EvidenceError` for no text at all.
     """
     if vocab_size < 256:
@@ -197,8 +206,20 @@ def train_bpe(texts: Iterable[str], vocab_size: int = 4096, *, style: str = DEFA
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         max_token_length=chosen.max_token_length,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    return BPETokenizer(tokenizer.to_str(pretty=True))
+    tokenizer.train_from_iterator(_without_long_lines(texts), trainer)
+    return BPETokenizer(tokenizer.to_str(pretty=True), known=True)
+
+
+def _without_long_lines(texts: Iterable[str]) -> Iterator[str]:
+    """The texts; those with a line beyond `LONGEST_LINE` in parts, cut before a space where there is one."""
+    part = re.compile(
+        rf"[^\n]{{0,{LONGEST_LINE - 1}}}\n|[^\n]{{1,{LONGEST_LINE}}}(?<! )(?= )|[^\n]{{1,{LONGEST_LINE}}}"
+    )
+    for text in texts:
+        if any(len(line) >= LONGEST_LINE for line in text.split("\n")):
+            yield from part.findall(text)
+        else:
+            yield text
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -215,6 +236,27 @@ def load_tokenizer(path: Path) -> Tokenizer:
     byte_tokenizer = ByteTokenizer()
     # The bytes need no search for merges, so they have the faster class.
     return byte_tokenizer if files.sha256_of(raw) == byte_tokenizer.fingerprint else BPETokenizer(content, path)
+
+
+def check_round_trips(
+    tokenizer: Tokenizer, texts: Sequence[str], encoded: Sequence[Iterable[int]], names: Sequence[str]
+) -> None:
+    """Raise `EvidenceError` for the first of `texts` that its ids in `encoded` do not give back.
+
+    The sentence names the file, of `names`, and the place of the first difference. It costs a small part of encoding.
+    """
+    for text, ids, name in zip(texts, encoded, names, strict=True):
+        back = tokenizer.decode(ids)
+        if back == text:
+            continue
+        pairs = enumerate(zip(text, back, strict=False))
+        same = next((place for place, (one, other) in pairs if one != other), min(len(text), len(back)))
+        line = text.count("\n", 0, same) + 1
+        raise EvidenceError(
+            f"{name}:{line}: the tokenizer does not give back this text: after {text[max(0, same - 20) : same]!r} it "
+            f"has {back[same : same + 20]!r} where the file has {text[same : same + 20]!r}. Use a byte-level BPE, as "
+            "`clew tokenizer train` makes it."
+        )
 
 
 def _byte_level_bpe(
@@ -234,17 +276,18 @@ def _byte_level_bpe(
 
 def _bytes_of_tokens(tokenizer: tokenizers.Tokenizer, where: str | Path) -> list[bytes]:
     """The bytes of each id, in order of the ids. Raises `EvidenceError` for gaps and for tokens that are no bytes."""
+    alphabet = byte_alphabet()
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     found: list[bytes] = []
     for expected, (token, identifier) in enumerate(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])):
         if identifier != expected:
             raise EvidenceError(f"{where} has no token with the id {expected}; its ids must run from 0 without a gap.")
-        if token not in added and not _BYTES.keys() >= set(token):
+        if token not in added and not alphabet.keys() >= set(token):
             raise EvidenceError(
                 f"{where} is not a byte-level tokenizer: its token {token!r} stands for no bytes. "
                 "Train one with `clew tokenizer train`."
             )
-        found.append(token.encode("utf-8") if token in added else bytes(_BYTES[character] for character in token))
+        found.append(token.encode("utf-8") if token in added else bytes(alphabet[character] for character in token))
     if missing := sorted(set(range(256)) - {content[0] for content in found if len(content) == 1}):
         raise EvidenceError(
             f"{where} has no token for the byte 0x{missing[0]:02x} ({len(missing)} of 256 are missing), so it cannot "
