@@ -1,7 +1,8 @@
 """Policy/value nets from ONNX files: loaded, checked against the contract, run in batches, reloaded when they change.
 
 A file has the input `observation` float32 [batch, obs_size] and the outputs `policy_logits` float32 [batch,
-num_actions] (raw, not masked) and `value` float32 [batch, 1]. No torch: an actor starts in a fraction of a second.
+num_actions] (raw, not masked) and `value` float32 [batch, 1]. A file of ours carries the hash of its content. No torch:
+an actor starts in a fraction of a second.
 """
 
 from __future__ import annotations
@@ -10,33 +11,48 @@ import contextlib
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from clew.core.errors import BundleError
+from clew.bundle.names import MANIFEST_FILE, MODEL_FILE
+from clew.bundle.seal import check_needs_no_seal, check_seal
+from clew.bundle.session import Signature, metadata, open_session, run_session, signature
+from clew.core import files
+from clew.core.errors import BundleError, ClewError
 
 OBSERVATION, POLICY_LOGITS, VALUE = "observation", "policy_logits", "value"
+_ADVICE = "Export or copy it again."
 
 
 class PolicyValueModel:
     """A policy/value net ready to run on `threads` CPU threads (0: all cores).
 
-    Raises `BundleError` naming the file and what is wrong with it: missing, cut short, or of another shape.
+    `path` is an ONNX file, or the folder of an export that holds one. Raises `BundleError` naming the file and what is
+    wrong with it: missing, cut short, altered since it was written, or of another shape.
     """
 
     def __init__(self, path: Path | str, *, threads: int = 1) -> None:
         self.path = Path(path)
+        folder = self.path if self.path.is_dir() else None
+        if folder is not None:
+            self.path = folder / MODEL_FILE
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise BundleError(
                 f"There is no model {self.path} that can be read ({error.strerror}). `clew train alphazero` writes one."
             ) from error
+        if folder is not None:
+            _check_manifest(folder, content)
         # The bytes are read once and the session is made of them: a file replaced meanwhile is never half of each.
-        self._session = _open_session(content, self.path, threads)
-        self.obs_size, self.num_actions = _sizes(self._session, self.path)
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        """What the writer noted: Clew notes env_id, run_id, step, iteration and the recipe's hash."""
+        holds_seal = check_seal(content, self.path)
+        # Threads that spin between the small batches of a search would take the cores of the other processes.
+        self._session = open_session(self.path, content, threads=threads, spin=False, advice=_ADVICE)
+        if not holds_seal:
+            check_needs_no_seal(self._session, self.path)
+        inputs, outputs = signature(self._session, self.path)
+        self.obs_size, self.num_actions = _sizes(inputs, outputs, self.path)
+        self.metadata: dict[str, str] = metadata(self._session, self.path)
+        """What the writer noted: Clew notes env_id, run, step, iteration, the recipe's hash and figures of parity."""
 
     @property
     def iteration(self) -> int:
@@ -45,8 +61,13 @@ class PolicyValueModel:
         return int(noted) if noted.isdecimal() else 0
 
     def evaluate(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Raw policy logits float32 [batch, num_actions] and values float32 [batch] of `observations`."""
-        logits, values = self._session.run([POLICY_LOGITS, VALUE], {OBSERVATION: observations})
+        """Raw policy logits float32 [batch, num_actions] and values float32 [batch] of `observations`.
+
+        Raises `BundleError` where the model gives NaN.
+        """
+        logits, values = run_session(self._session, (POLICY_LOGITS, VALUE), {OBSERVATION: observations}, self.path)
+        if np.isnan(logits).any() or np.isnan(values).any():
+            raise BundleError(f"{self.path} gives NaN: the net in it has diverged. Name or export another one.")
         return logits, values[:, 0]
 
     def check_fits(self, env_id: str, *, obs_size: int, num_actions: int) -> None:
@@ -100,35 +121,29 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return None
 
 
-def _open_session(content: bytes, path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is said below, in our words
-    # Threads that spin between the small batches of a search would take the cores of the other processes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+def _check_manifest(folder: Path, content: bytes) -> None:
+    """Raise `BundleError` where the folder's `bundle.json`, if it has one, tells of another model than `content`."""
+    manifest = folder / MANIFEST_FILE
+    if not manifest.is_file():
+        return
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(
-            f"ONNX Runtime cannot load {path}: it is cut short, or no ONNX model that this version "
-            f"({onnxruntime.__version__}) knows. It says: {reason}"
-        ) from error
+        told = files.read_json(manifest, what="a part of a bundle")
+    except ClewError as error:
+        raise BundleError(f"{error} {_ADVICE}") from error
+    recorded = told.get("files") if isinstance(told, dict) else None
+    if not isinstance(recorded, dict) or recorded.get(MODEL_FILE) != files.sha256_of(content):
+        raise BundleError(f"{folder / MODEL_FILE} is not the model whose hash {manifest} records. {_ADVICE}")
 
 
-def _sizes(session: onnxruntime.InferenceSession, path: Path) -> tuple[int, int]:
+def _sizes(inputs: Signature, outputs: Signature, path: Path) -> tuple[int, int]:
     """obs_size and num_actions that the graph says. Raises `BundleError` where its names or types are others."""
-    found = {value.name: (value.type, list(value.shape)) for value in (*session.get_inputs(), *session.get_outputs())}
-    inputs = [value.name for value in session.get_inputs()]
-    if inputs != [OBSERVATION] or POLICY_LOGITS not in found or VALUE not in found:
+    if list(inputs) != [OBSERVATION] or not {POLICY_LOGITS, VALUE} <= outputs.keys():
         raise BundleError(
-            f"{path} is no policy/value model: it has {', '.join(found)} where {OBSERVATION}, {POLICY_LOGITS} and "
-            f"{VALUE} are due."
+            f"{path} is no policy/value model: it has {', '.join((*inputs, *outputs))} where {OBSERVATION}, "
+            f"{POLICY_LOGITS} and {VALUE} are due."
         )
     sizes = []
-    for name in (OBSERVATION, POLICY_LOGITS, VALUE):
-        type_, shape = found[name]
+    for name, (type_, shape) in ((name, (inputs | outputs)[name]) for name in (OBSERVATION, POLICY_LOGITS, VALUE)):
         if type_ != "tensor(float)" or len(shape) != 2 or isinstance(shape[0], int) or not isinstance(shape[1], int):
             raise BundleError(f"{path}: '{name}' is {type_} {shape} where float32 [batch, a fixed size] is due.")
         sizes.append(shape[1])

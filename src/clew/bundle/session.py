@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,4 +79,6 @@ def run_session(
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(". ")
+    text = " ".join(str(error).split())
+    # Before what it says, ONNX Runtime names its own source file and the signature of the function there.
+    return re.sub(r" : /\S+ .*?\)(?: const)? (?=[A-Z])", ": ", text, count=1)[:500].rstrip(". ")

@@ -131,7 +131,7 @@ class Gate(Hook):
 
     def evaluate(self, progress: Progress) -> Mapping[str, float]:
         """The figures of the games."""
-        return self._champion.challenge(self._net, progress.step, self._observations)
+        return self._champion.challenge(self._net, progress.step, self._observations, self._placement)
 
     def state(self) -> dict[str, Any]:
         """Who is champion, and the games so far."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,16 +15,13 @@ from clew.core import files
 from clew.export.onnx_policy_value import publish_policy_value
 from clew.games.rules import GameInfo
 from clew.models.policy_value import PolicyValueNet
-from clew.objectives.alphazero.gate import Champion
+from clew.objectives.alphazero.gate import Champion, origin
 from clew.recipes.alphazero import AlphaZeroRecipe
-from clew.recipes.base import sha256
-from clew.runs.history import METRICS
+from clew.runs.history import History, read_metrics
 from clew.runs.progress import Progress
 
 LATEST, BEST = "latest.onnx", "best.onnx"
 _STEP_FILE = re.compile(r"model_step_(\d{6,})\.onnx")
-_WHOLE = 100
-"""So many of the newest points of the history are all kept; each as many before them are thinned by another half."""
 
 
 class LearnerFiles:
@@ -34,7 +30,7 @@ class LearnerFiles:
     def __init__(self, recipe: AlphaZeroRecipe, info: GameInfo, folder: Path) -> None:
         self._recipe, self._info, self._run_folder = recipe, info, folder
         self._models = Path(recipe.outputs.model_dir)
-        self._history: list[dict[str, Any]] = []
+        self._history = History()
         self._evaluations: list[dict[str, Any]] = []
         self._last_checkpoint: str | None = None
         self._rows = 0
@@ -42,10 +38,7 @@ class LearnerFiles:
     def began(self, progress: Progress, records: Sequence[dict[str, Any]]) -> None:
         """Take the history of a resumed run from its metrics, and `records` of the games that were played so far."""
         self._evaluations = list(records)
-        path = self._run_folder / METRICS
-        if path.is_file():
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            self._history = [self._point(row) for row in rows if "loss" in row]
+        self._history = History([self._point(row) for row in read_metrics(self._run_folder).steps])
         if progress.step and (newest := self._step_file(progress.step)).is_file():
             self._last_checkpoint = str(newest)
 
@@ -72,7 +65,8 @@ class LearnerFiles:
     ) -> None:
         """Write model_step_NNNNNN.onnx and latest.onnx, the champion's best.onnx where it changed; prune step files."""
         path = self._step_file(progress.step)
-        publish_policy_value(net, path, observations, self.metadata(progress.step))
+        metadata = origin(self._recipe, self._info, self._run_folder, progress.step)
+        publish_policy_value(net, path, observations, metadata)
         content = path.read_bytes()
         files.write_bytes(self.latest, content)
         crowned = champion.file
@@ -85,16 +79,6 @@ class LearnerFiles:
             old.unlink(missing_ok=True)
         self._last_checkpoint = str(path)
         self._write(progress)
-
-    def metadata(self, step: int) -> dict[str, str]:
-        """Where the model of `step` comes from."""
-        return {
-            "env_id": self._info.env_id,
-            "run": self._run_folder.name,
-            "recipe_sha256": sha256(self._recipe),
-            "step": str(step + self._recipe.outputs.start_step),
-            "iteration": str(step // self._recipe.training.checkpoint_every),
-        }
 
     @property
     def _planned(self) -> int:
@@ -111,7 +95,7 @@ class LearnerFiles:
         }
 
     def _write(self, progress: Progress) -> None:
-        newest = self._history[-1] if self._history else {}
+        newest = self._history.newest
         crowned = [record for record in self._evaluations if record["became_new_best"]]
         start = self._recipe.outputs.start_step
         files.write_json(
@@ -125,20 +109,9 @@ class LearnerFiles:
                 "last_checkpoint": self._last_checkpoint,
                 "timestamp": int(datetime.now(UTC).timestamp()),
                 "env_id": self._info.env_id,
-                "history": thinned(self._history),
+                "history": self._history.points(),
                 "last_eval": self._evaluations[-1] if self._evaluations else None,
                 "eval_history": self._evaluations,
                 "best_model": {"step": crowned[-1]["step"], "path": str(self._models / BEST)} if crowned else None,
             },
         )
-
-
-def thinned(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All of the newest points, every second before them, every fourth before those, ...; the first one stays."""
-    kept = []
-    for index, point in enumerate(history):
-        age = len(history) - 1 - index
-        stride = 1 << (age // _WHOLE).bit_length()
-        if index == 0 or age < _WHOLE or index % stride == 0:
-            kept.append(point)
-    return kept
