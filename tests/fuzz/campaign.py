@@ -30,6 +30,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from clew.core import waiting as clew_waiting  # noqa: E402
 from clew.cli.main import main as clew  # noqa: E402
+from clew.cli.main import run  # noqa: E402
 from examples import copy_examples, inside, make_examples  # noqa: E402
 from kinds import ALL, KINDS, Kind  # noqa: E402
 from named import NAMED  # noqa: E402
@@ -157,7 +158,7 @@ def _tried(case_id: str, root: Path, place: Path) -> tuple[Case, Outcome]:
     folder = place / "a/b/c/work"
     case = _case(case_id, root, folder)
     tempfile.tempdir = str(place)
-    return case, run_case(case, clew, limit=LIMIT, memory=MEMORY)
+    return case, run_case(case, run, limit=LIMIT, memory=MEMORY)
 
 
 def _run(ids: list[str], root: Path, workers: int) -> list[dict[str, Any]]:

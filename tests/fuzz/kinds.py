@@ -97,14 +97,14 @@ def seal_runs(folder: Path) -> None:
             path.write_text(json.dumps(manifest))
 
 
-_KEPT = ("*/run_manifest.json", "*/.lock", "*/stats.json", "*/timing.jsonl", "*/metrics.jsonl", "*/latest.json", "*/best.json")
+KEPT = ("*/run_manifest.json", "*/.lock", "*/stats.json", "*/timing.jsonl", "*/metrics.jsonl", "*/latest.json", "*/best.json")
 _SQLITE = "SQLite format 3"
 _MODELS = ("*/latest.onnx|\x08", "*/best.onnx|\x08", "*/model_step_*.onnx|\x08")
 TRAIN = Command("train recipe.yaml --runs-dir new")
 PLAYED = Command("train games.yaml --runs-dir new", changes=("*stats.json|{", *_MODELS))
-RESUME = Command("resume half --runs-dir begun", changes=(*_KEPT, "ok:begun/*"))
+RESUME = Command("resume half --runs-dir begun", changes=(*KEPT, "ok:begun/*"))
 RESUME_PLAYED = Command(
-    "resume small --runs-dir played --checkpoint 2", changes=(*_KEPT, "stats.json|{", *_MODELS, "played/small/replay/*", "ok:played/*")
+    "resume small --runs-dir played --checkpoint 2", changes=(*KEPT, "stats.json|{", *_MODELS, "played/small/replay/*", "ok:played/*")
 )
 ACTOR = Command(
     "actor --db actor.db --model nets/model_step_000001.onnx --episodes 2 --lanes 2 --simulations 2 --max-wait 0.3",
@@ -183,8 +183,8 @@ KINDS = (
     Kind("runs", 9, ("runs", "begun"), (*RUNS, *RUNS, EXPORT), _RUN_SPOILERS, seal_runs),
     Kind(
         "resume", 6, ("corpus", "begun", "runs"),
-        (RESUME, Command("resume small --runs-dir runs --checkpoint 2", changes=(*_KEPT, "ok:runs/small/*")),
-         Command("resume --runs-dir begun --json", changes=(*_KEPT, "ok:begun/*"))),
+        (RESUME, Command("resume small --runs-dir runs --checkpoint 2", changes=(*KEPT, "ok:runs/small/*")),
+         Command("resume --runs-dir begun --json", changes=(*KEPT, "ok:begun/*"))),
         (*_RUN_SPOILERS, tensors_in("*/*/checkpoints/*/*.safetensors"), a_flag("--checkpoint"), lines_in("corpus/*")), seal_runs,
     ),
     Kind(

@@ -61,8 +61,8 @@ class Outcome:
     """Why what it said is no sentence with an exit code."""
 
 
-def run_case(case: Case, main: Callable[[Sequence[str]], int], *, limit: float, memory: int) -> Outcome:
-    """Run `main(case.argv)` in a forked child inside `case.folder` and judge it."""
+def run_case(case: Case, run: Callable[[], object], *, limit: float, memory: int) -> Outcome:
+    """Run the command `run`, which finds its words in `sys.argv`, in a forked child inside `case.folder` and judge it."""
     aside = case.folder.parent / "aside"
     aside.mkdir(exist_ok=True)
     before = snapshot(case.folder)
@@ -71,7 +71,7 @@ def run_case(case: Case, main: Callable[[Sequence[str]], int], *, limit: float, 
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _be_the_command(case, main, aside, memory)
+        _be_the_command(case, run, aside, memory)
     code, hung = _watched(pid, limit, aside)
     seconds = time.monotonic() - began
     out, err = (_text(aside / name) for name in ("out", "err"))
@@ -82,7 +82,7 @@ def run_case(case: Case, main: Callable[[Sequence[str]], int], *, limit: float, 
     return outcome
 
 
-def _be_the_command(case: Case, main: Callable[[Sequence[str]], int], aside: Path, memory: int) -> None:
+def _be_the_command(case: Case, run: Callable[[], object], aside: Path, memory: int) -> None:
     """The child's life. Never returns."""
     code = 70
     try:
@@ -96,7 +96,8 @@ def _be_the_command(case: Case, main: Callable[[Sequence[str]], int], aside: Pat
         _redirect(case.stdin, aside)
         os.chdir(case.folder)
         sys.argv = ["clew", *case.argv]
-        code = int(main(case.argv))
+        run()
+        code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 70
     except BaseException:
@@ -171,7 +172,7 @@ def _no_sentence(case: Case, outcome: Outcome) -> str | None:
         return f"{len(err):,} characters on stderr"
     if SECRET in outcome.out + err:
         return "a password was printed"
-    if code and not re.search(r"^clew: ", err, re.MULTILINE) and not (case.findings and code == 1 and outcome.out):
+    if code and not re.search(r"^(clew|usage): ?", err, re.MULTILINE) and not (case.findings and code == 1 and outcome.out):
         return f"exit code {code} without a sentence"
     return case.check(case, outcome) if case.check else None
 
@@ -180,7 +181,7 @@ def told_error(text: str) -> str:
     """The line of a traceback that names the error."""
     found = re.search(r"Clew itself failed: (.*)", text) or re.search(r"(panicked at .*)", text)
     if found:
-        return " ".join(found[1].split())[:300]
+        return re.sub(r" This is a bug; please.*", "", " ".join(found[1].split()))[:200]
     lines = [line for line in text.splitlines() if line and not line.startswith(" ")]
     return lines[-1][:300] if lines else "a traceback"
 
