@@ -255,6 +255,6 @@ def _watched_repository(folder: Path) -> None:
 
 plain("files-outside", "suggest bundle --prompt prompt.txt -k 1 --max-tokens 2", spoil=_outside, check=refused)
 plain("watched-repository", TRAIN, spoil=_watched_repository, check=lambda case, outcome: "the repository's program was run" if (case.folder / "ran").exists() else None)
-for number, db in enumerate((f"host=127.0.0.1 port=1 password={SECRET}", f"postgresql://user:{SECRET}@127.0.0.1:1/x", f"postgresql://user:{SECRET}@[::1/x", f"postgres://127.0.0.1:1/x?password={SECRET}", f"user:{SECRET}@host")):
+for number, db in enumerate((f"host=127.0.0.1 port=1 password={SECRET}", f"postgresql://user:{SECRET}@127.0.0.1:1/x", f"postgresql://user:{SECRET}@[::1/x", f"postgres://127.0.0.1:1/x?password={SECRET}")):
     plain(f"password-{number}", "replay check", db)
     plain(f"password-train-{number}", PLAYED, "--db", db)
