@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import reprlib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +11,7 @@ import yaml
 
 from clew.core import files
 from clew.core.errors import UsageError, nearest
+from clew.recipes import plain_yaml
 
 
 class Section(pydantic.BaseModel):
@@ -95,6 +96,10 @@ class Recipe(Section):
 
 R = TypeVar("R", bound=Section)
 
+_SHORTENED = reprlib.Repr()
+"""Values as a sentence shows them: aliases and digits could make one of millions of characters."""
+_SHORTENED.maxstring = _SHORTENED.maxother = 80
+
 
 def validate(kind: type[R], values: dict[str, Any], where: str) -> R:
     """Make a `kind` of plain values. Raises `UsageError`: each fault with its key, the nearest known key if unknown."""
@@ -113,7 +118,7 @@ def _sentence(kind: type[Section], fault: dict[str, Any], where: str) -> str:
     if fault["type"] == "missing":
         return f"{where}: the key '{dotted}' is missing."
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{where}: '{dotted}' is {fault['input']!r}: {message[:1].lower()}{message[1:].rstrip('.')}."
+    return f"{where}: '{dotted}' is {_SHORTENED.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
 
 
 def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
@@ -125,40 +130,12 @@ def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
     return list(kind.model_fields)
 
 
-class _OneKeyOnce(yaml.SafeLoader):
-    """YAML without duplicate keys: PyYAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a word or a number", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _plain_yaml(text: str) -> Any:
-    """What YAML says in plain values; a tag that would make an object is refused, as by `yaml.safe_load`."""
-    loader = _OneKeyOnce(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping. Raises `ClewError` or `UsageError` with file and line."""
     with files.sentences_for(path, "read"):
         content = path.read_bytes()
     try:
-        values = _plain_yaml(content.decode("utf-8"))
+        values = plain_yaml.read(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     except yaml.YAMLError as error:
