@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -13,11 +13,29 @@ from clew.core import files
 from clew.core.errors import UsageError, nearest
 from clew.recipes import plain_yaml
 
+Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
+"""Share that a moving average keeps at each step."""
+
 
 class Section(pydantic.BaseModel):
     """A part of a recipe: frozen, nothing unknown, a docstring below each field (it becomes the flag's help)."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @pydantic.field_validator("*", mode="wrap")
+    @classmethod
+    def _number_that_counts(
+        cls, value: Any, check: pydantic.ValidatorFunctionWrapHandler, field: pydantic.ValidationInfo
+    ) -> Any:
+        """What pydantic lets pass and no library counts with: true for 1, and whole numbers past 64 bits."""
+        wanted = cls.model_fields[str(field.field_name)].annotation
+        if isinstance(value, bool) and wanted in (int, float):
+            raise ValueError("a number is due")
+        checked = check(value)
+        # A seed is hashed, not counted with: any number will do.
+        if wanted is int and field.field_name != "seed" and abs(checked) >= 2**63:
+            raise ValueError("at most 64 bits can be counted with")
+        return checked
 
 
 class Training(Section):
@@ -51,7 +69,7 @@ class Training(Section):
     """Steps of the schedule that earlier runs have taken."""
     cooldown_fraction: float = pydantic.Field(default=0.4, ge=0, le=1)
     """Share of the planned steps over which a trapezoid falls."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     """AdamW's decay rates of the first and second moment."""
     weight_decay: float = pydantic.Field(default=0.1, ge=0)
     """Decoupled weight decay, on matrices only."""
