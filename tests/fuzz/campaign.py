@@ -24,17 +24,25 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NO_COLOR": "1",
+    "TERM": "dumb",
+    "COLUMNS": "120",
+}
 os.environ.pop("CLEW_DEBUG", None)
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from clew.core import waiting as clew_waiting  # noqa: E402
-from clew.cli.main import main as clew  # noqa: E402
-from clew.cli.main import run  # noqa: E402
 from examples import copy_examples, inside, make_examples  # noqa: E402
 from kinds import ALL, KINDS, Kind  # noqa: E402
 from named import NAMED  # noqa: E402
 from sandbox import Case, Outcome, run_case  # noqa: E402
+
+from clew.cli.main import main as clew  # noqa: E402
+from clew.cli.main import run  # noqa: E402
+from clew.core import waiting as clew_waiting  # noqa: E402
 
 LIMIT = 20.0
 MEMORY = 3 << 30
@@ -46,7 +54,9 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", help="this kind alone")
-    parser.add_argument("--case", action="append", default=[], help="the id of a case, to be run alone and told in full")
+    parser.add_argument(
+        "--case", action="append", default=[], help="the id of a case, to be run alone and told in full"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--show", type=int, default=3, help="how many cases to name of each fault")
     options = parser.parse_args()
@@ -111,7 +121,23 @@ def _warm(root: Path) -> None:
     try:
         with inside(root):
             for game in GAMES:
-                clew(["actor", "--env-id", game, "--db", "warm.db", "--model", "none.onnx", "--episodes", "1", "--lanes", "1", "--simulations", "2"])
+                clew(
+                    [
+                        "actor",
+                        "--env-id",
+                        game,
+                        "--db",
+                        "warm.db",
+                        "--model",
+                        "none.onnx",
+                        "--episodes",
+                        "1",
+                        "--lanes",
+                        "1",
+                        "--simulations",
+                        "2",
+                    ]
+                )
     finally:
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)
@@ -128,8 +154,6 @@ def _shorten_waits() -> None:
     pauses.__init__ = shorter  # type: ignore[method-assign]
 
 
-
-
 def _ids(options: argparse.Namespace) -> list[str]:
     """The ids of the cases: the named ones, then so many of each kind as its share says."""
     kinds = [kind for kind in KINDS if options.kind in (None, kind.name)]
@@ -137,7 +161,9 @@ def _ids(options: argparse.Namespace) -> list[str]:
     total = sum(kind.share for kind in kinds)
     left = max(0, options.cases - len(named))
     # Rounded up: the campaign has the cases that were asked for, or a few more.
-    ids = [f"{options.seed}/{kind.name}/{number}" for kind in kinds for number in range(-int(-left * kind.share // total))]
+    ids = [
+        f"{options.seed}/{kind.name}/{number}" for kind in kinds for number in range(-int(-left * kind.share // total))
+    ]
     random.Random(options.seed).shuffle(ids)
     return named + ids
 
@@ -187,7 +213,9 @@ def _run(ids: list[str], root: Path, workers: int) -> list[dict[str, Any]]:
                 os._exit(code)
         children.append(pid)
     broken = [pid for pid in children if os.waitpid(pid, 0)[1]]
-    rows = [json.loads(line) for number in range(workers) for line in (root / f"found-{number}").read_text().splitlines()]
+    rows = [
+        json.loads(line) for number in range(workers) for line in (root / f"found-{number}").read_text().splitlines()
+    ]
     if broken:
         sys.exit(f"The campaign itself failed after {len(rows):,} of {len(ids):,} cases.")
     return rows
@@ -228,7 +256,9 @@ def _told(ids: list[str], root: Path) -> int:
         row = _row(case_id, case, outcome)
         failed |= bool(outcome.trace or outcome.hung or outcome.harmed)
         print(json.dumps(row, indent=2, ensure_ascii=True))
-        print(f"-- stdout\n{ascii_only(outcome.out[-3000:])}\n-- stderr\n{ascii_only(outcome.err[-6000:])}\n-- folder {case.folder}")
+        for name, text in (("stdout", outcome.out[-3000:]), ("stderr", outcome.err[-6000:])):
+            print(f"-- {name}\n{ascii_only(text)}")
+        print(f"-- folder {case.folder}")
     return int(failed)
 
 
@@ -241,14 +271,19 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace, seconds: fl
     """Name the failing cases by fault, then print the one line of JSON."""
     faults: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        for what, told in (("traceback", row["trace"]), ("hang", row["hung"] and "hung"), ("harmed", row["harmed"] and row["harmed"][0])):
+        for what, told in (
+            ("traceback", row["trace"]),
+            ("hang", row["hung"] and "hung"),
+            ("harmed", row["harmed"] and row["harmed"][0]),
+        ):
             if told:
                 key = (what, row["where"] or " ".join(row["command"].split()[:2]) + ": " + str(told)[:60])
                 faults.setdefault(key, []).append(row)
     for (what, where), found in sorted(faults.items()):
-        print(f"{what} x{len(found)} {ascii_only(where)}: {ascii_only(str(found[0]['trace'] or found[0]['harmed'] or 'hung'))[:200]}")
+        first = str(found[0]["trace"] or found[0]["harmed"] or "hung")
+        print(ascii_only(f"{what} x{len(found)} {where}: {first[:200]}"))
         for row in found[: options.show]:
-            print(f"    --case {row['id']}  clew {ascii_only(row['command'])[:120]}  <- {ascii_only('; '.join(row['done']))[:200]}")
+            print(ascii_only(f"    --case {row['id']}  clew {row['command'][:120]}  <- {'; '.join(row['done'])[:200]}"))
     counts = {
         "cases": len(rows),
         "tracebacks": sum(row["trace"] is not None for row in rows),
@@ -257,7 +292,7 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace, seconds: fl
         "seed": options.seed,
         "seconds": round(seconds, 1),
         "exit_codes": dict(sorted(Counter(str(row["code"]) for row in rows).items())),
-        "kinds": {name: count for name, count in sorted(Counter(row["id"].split("/")[-2] for row in rows).items())},
+        "kinds": dict(sorted(Counter(row["id"].split("/")[-2] for row in rows).items())),
     }
     if os.environ.get("CLEW_FUZZ_ROWS"):
         Path(os.environ["CLEW_FUZZ_ROWS"]).write_text("\n".join(map(json.dumps, rows)))

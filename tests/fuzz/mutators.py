@@ -6,16 +6,14 @@ for must not harm the machine that it runs on.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import re
 import shutil
-import sqlite3
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sandbox import Case
 
@@ -23,10 +21,10 @@ Mutator = Callable[[Case, random.Random], str]
 
 ODD_TEXTS = (
     "", " ", "-1", "0", "1", "2", "nan", "inf", "-inf", "1e400", "1e-400", "1e308", "9" * 5000, str(2**31), str(2**63),
-    str(2**64), str(-(2**63) - 1), "²", "٣", "step_²", "0x10", "0b", "0o9", "1_0", "1:30:00", "on", "null", "~", "[1]", "[" * 3000,
-    "a" * 300, "a/" * 200 + "b", "../missing", "\udcff\udc80.x", "[red]x[/red]", "[/]", "%s%n", "{}", "{0}", "$HOME", "*",
-    "x y", "é" * 90, "\u202e", "\x1b[31m", "True", "corpus", "notes.txt", "recipe.yaml", "latest", "best", "cuda:99",
-    "postgresql://user:hunter2secret@127.0.0.1:1/x", "host=127.0.0.1 port=1 password=hunter2secret",
+    str(2**64), str(-(2**63) - 1), "²", "٣", "step_²", "0x10", "0b", "0o9", "1_0", "1:30:00", "on", "null", "~", "[1]",
+    "[" * 3000, "a" * 300, "a/" * 200 + "b", "../missing", "\udcff\udc80.x", "[red]x[/red]", "[/]", "%s%n", "{}", "{0}",
+    "$HOME", "*", "x y", "é" * 90, "\u202e", "\x1b[31m", "True", "corpus", "notes.txt", "recipe.yaml", "latest", "best",
+    "cuda:99", "postgresql://user:hunter2secret@127.0.0.1:1/x", "host=127.0.0.1 port=1 password=hunter2secret",
     "sqlite:///replay.db", "s3://bucket/key", "file://notes.txt",
 )  # fmt: skip
 """What stands where a good value should: on the command line and in files of text."""
@@ -40,10 +38,17 @@ ODD_YAML = (
 )  # fmt: skip
 
 ODD_JSON = (
-    None, True, False, 0, -1, 1, 2, 1.5, 2**31, 2**63, 2**64, 10**400, -(2**70), float("nan"), float("inf"), float("-inf"), 1e308, "", "x",
-    "[red]x[/red]", "\x00", "\ud800", "²", "step_²", "step_00000099", "../../x", "a" * 300, [], {}, [1], [None], {"a": 1},
-    [[[]]], "tictactoe", "next_token", "alphazero", "0" * 64, "2026-01-01", "inf",
+    None, True, False, 0, -1, 1, 2, 1.5, 2**31, 2**63, 2**64, 10**400, -(2**70), float("nan"), float("inf"),
+    float("-inf"), 1e308, "", "x",
+    "[red]x[/red]", "\x00", "\ud800", "²", "step_²", "step_00000099", "../../x", "a" * 300,
+    [], {}, [1], [None], {"a": 1}, [[[]]], "tictactoe", "next_token", "alphazero", "0" * 64, "2026-01-01", "inf",
 )  # fmt: skip
+
+
+ODD_BYTES = (b"\xff\xfe", b"\0", b"\x80" * 9, b"\n", b"\r", b"\xef\xbb\xbf", b"9" * 5000, b"\xed\xa0\x80")
+ODD_TAGS = ("!!int", "!!float", "!!bool", "!!str", "!x", "!!python/name:os", "!!map", "!!seq", "!!null")
+ODD_LINES = ("nonsense: 1", "[1]: 2", "? [a]\n: 1", "1: 2", "null: 1", "training.max_steps: 1", "<<: {name: x}")
+ODD_HEADS = ("- 1", "--- a\n--- b", "just words", "%YAML 9.9\n---", "\ufeff")
 
 
 def one_of(case: Case, draw: random.Random, patterns: Sequence[str]) -> Path:
@@ -54,11 +59,11 @@ def one_of(case: Case, draw: random.Random, patterns: Sequence[str]) -> Path:
     return draw.choice(found)
 
 
-def _named(case: Case, path: Path) -> str:
+def named(case: Case, path: Path) -> str:
     return str(path.relative_to(case.folder))
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     text = ascii(value)
     return text if len(text) < 60 else f"{text[:50]}... ({len(text)})"
 
@@ -81,7 +86,7 @@ def bytes_in(*patterns: str) -> Mutator:
         elif how == "drop":
             del content[at:to]
         elif how == "insert":
-            content[at:at] = draw.choice((b"\xff\xfe", b"\0", b"\x80" * 9, b"\n", b"\r", b"\xef\xbb\xbf", b"9" * 5000, b"\xed\xa0\x80"))
+            content[at:at] = draw.choice(ODD_BYTES)
         elif how == "repeat":
             content[at:at] = content[at:to] * draw.choice((1, 2, 50))
         elif how == "swap":
@@ -91,7 +96,7 @@ def bytes_in(*patterns: str) -> Mutator:
         else:
             content.clear()
         path.write_bytes(content)
-        return f"{how} at {at}:{to} of {_named(case, path)}"
+        return f"{how} at {at}:{to} of {named(case, path)}"
 
     return mutate
 
@@ -124,7 +129,7 @@ def lines_in(*patterns: str) -> Mutator:
         else:
             lines[at] = lines[at].replace("\n", draw.choice(("\r", "\r\n", "\u2028", "\x0b", "\x1c")))
         path.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
-        return f"{how} in line {at + 1} of {_named(case, path)}"
+        return f"{how} in line {at + 1} of {named(case, path)}"
 
     return mutate
 
@@ -149,23 +154,26 @@ def yaml_in(*patterns: str) -> Mutator:
         elif how == "double":
             lines.insert(at, lines[at])
         elif how == "unknown":
-            lines.append(draw.choice(("nonsense: 1", "[1]: 2", "? [a]\n: 1", "1: 2", "null: 1", "training.max_steps: 1", "<<: {name: x}")))
+            lines.append(draw.choice(ODD_LINES))
         elif how == "aliases":
             width, depth = draw.choice(((2, 26), (10, 8), (200, 3)))
             names = [f"n{level}" for level in range(depth)]
             nest = [f"{names[0]}: &{names[0]} [{', '.join(['xxxxxxxxx'] * width)}]"]
-            nest += [f"{a}: &{a} [{', '.join([f'*{b}'] * width)}]" for b, a in zip(names, names[1:], strict=False)]
-            lines = [*nest, *lines[:at], f"{key}: *{names[-1]}", *lines[at + 1 :]] if draw.random() < 0.5 else [*nest, *lines]
+            nest += [f"{a}: &{a} [{', '.join([f'*{b}'] * width)}]" for b, a in itertools.pairwise(names)]
+            if draw.random() < 0.5:
+                lines[at] = f"{key}: *{names[-1]}"
+            lines = [*nest, *lines]
         elif how == "tag":
-            lines[at] = f"{key}{colon} {draw.choice(('!!int', '!!float', '!!bool', '!!str', '!x', '!!python/name:os', '!!map', '!!seq', '!!null'))} {lines[at][len(key) + 1 :]}"
+            lines[at] = f"{key}{colon} {draw.choice(ODD_TAGS)} {lines[at][len(key) + 1 :]}"
         elif how == "indent":
             lines[at] = draw.choice((" ", "\t", "- ", "")) + lines[at].lstrip(draw.choice(("", " ")))
         elif how == "drop":
             del lines[at]
         else:
-            lines = [draw.choice(("- 1", "--- a\n--- b", "just words", "%YAML 9.9\n---", "\ufeff")), *(lines if draw.random() < 0.5 else [])]
+            lines = [draw.choice(ODD_HEADS), *(lines if draw.random() < 0.5 else [])]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
-        return f"{how} in line {at + 1} of {_named(case, path)}: {_short(lines[min(at, len(lines) - 1)] if lines else '')}"
+        now = lines[min(at, len(lines) - 1)] if lines else ""
+        return f"{how} in line {at + 1} of {named(case, path)}: {short(now)}"
 
     return mutate
 
@@ -179,24 +187,25 @@ def json_in(*patterns: str, lines: bool = False) -> Mutator:
         if lines:
             rows = text.splitlines()
             at = draw.randrange(len(rows))
-            rows[at], did = _other_json(rows[at], draw)
+            rows[at], did = other_json(rows[at], draw)
             text, did = "\n".join(rows) + draw.choice(("\n", "\n", "")), f"line {at + 1}, {did}"
         else:
-            text, did = _other_json(text, draw)
+            text, did = other_json(text, draw)
         path.write_text(text, encoding="utf-8", errors="surrogatepass")
-        return f"{_named(case, path)}: {did}"
+        return f"{named(case, path)}: {did}"
 
     return mutate
 
 
-def _other_json(text: str, draw: random.Random) -> tuple[str, str]:
+def other_json(text: str, draw: random.Random) -> tuple[str, str]:
     document = json.loads(text)
     how = draw.choice(("value",) * 6 + ("drop", "drop", "add", "whole", "deep", "digits", "garbage"))
     if how == "whole" or not isinstance(document, dict | list) or not document:
         value = draw.choice(ODD_JSON)
-        return json.dumps(value), f"all of it {_short(value)}"
+        return json.dumps(value), f"all of it {short(value)}"
     if how == "garbage":
-        return draw.choice(("", "{", "nul", "\ufeff{}", text + text, text[:-3], "[" * 100_000, '{"a":' * 5_000)), "garbage"
+        odd = ("", "{", "nul", "\ufeff{}", text + text, text[:-3], "[" * 100_000, '{"a":' * 5_000)
+        return draw.choice(odd), "garbage"
     # The upper parts say more about a file than one of the thousand entries of a vocabulary does.
     inner, steps = document, []
     while True:
@@ -215,16 +224,17 @@ def _other_json(text: str, draw: random.Random) -> tuple[str, str]:
             inner[draw.choice(("nonsense", "", "../x", "\ud800", "format", "step"))] = value
         else:
             inner.insert(key, value)
-        return json.dumps(document), f"{_short(value)} beside {where}"
+        return json.dumps(document), f"{short(value)} beside {where}"
     if how in ("deep", "digits"):
         inner[key] = "@@"
-        odd = "[" * 3000 + "]" * 3000 if how == "deep" else draw.choice(("9" * 5000, "1e999", "-9" + "0" * 30, "1E-9999"))
+        digits = draw.choice(("9" * 5000, "1e999", "-9" + "0" * 30, "1E-9999"))
+        odd = "[" * 3000 + "]" * 3000 if how == "deep" else digits
         return json.dumps(document).replace('"@@"', odd), f"{where} is {how}"
     value = draw.choice(ODD_JSON)
     if isinstance(inner[key], int | float) and draw.random() < 0.4:
-        value = draw.choice((inner[key] + 1, -inner[key], inner[key] * 1000, str(inner[key]), float(inner[key]) if abs(inner[key]) < 1e300 else 0))
+        value = draw.choice((inner[key] + 1, -inner[key], inner[key] * 1000, str(inner[key]), inner[key] / 2))
     inner[key] = value
-    return json.dumps(document), f"{where} is {_short(value)}"
+    return json.dumps(document), f"{where} is {short(value)}"
 
 
 def place_of(*patterns: str) -> Mutator:
@@ -254,14 +264,34 @@ def place_of(*patterns: str) -> Mutator:
                 path.symlink_to(case.folder / "notes.txt")
             elif how == "dangling":
                 path.symlink_to("nowhere")
-        return f"{how}: {_named(case, path)}"
+        return f"{how}: {named(case, path)}"
 
     return mutate
 
 
-_WORK = ("steps", "epochs", "games", "episodes", "simulations", "positions", "iterations", "theorems", "held-out", "lanes",
-         "minutes", "proposals", "seconds", "limit", "actors", "depth", "layers", "plies", "ramp", "mcts")  # fmt: skip
+_WORK = (
+    *("steps", "epochs", "games", "episodes", "simulations", "positions", "iterations", "theorems", "held-out"),
+    *("lanes", "minutes", "proposals", "seconds", "limit", "actors", "depth", "layers", "plies", "ramp", "mcts"),
+)
 """Words of flags that ask for work: a large number there is a long wait, and no fault."""
+
+
+_ODD_NUMBERS = (
+    "",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "9" * 5000,
+    str(2**63),
+    str(2**64),
+    "²",
+    "1:30",
+    "x",
+    "1.5",
+)
 
 
 def a_flag(*names: str) -> Mutator:
@@ -272,7 +302,7 @@ def a_flag(*names: str) -> Mutator:
         flag = draw.choice((*names, *present) or ("--seed",))
         value = draw.choice(ODD_TEXTS)
         if any(word in flag for word in _WORK):
-            value = draw.choice(("", "-1", "0", "nan", "inf", "-inf", "1e400", "9" * 5000, str(2**63), str(2**64), "²", "1:30", "x", "1.5"))
+            value = draw.choice(_ODD_NUMBERS)
         how = draw.random()
         if flag in case.argv and case.argv.index(flag) + 1 < len(case.argv) and how < 0.8:
             case.argv[case.argv.index(flag) + 1] = value
@@ -280,7 +310,7 @@ def a_flag(*names: str) -> Mutator:
             case.argv += [flag, value]
         else:
             case.argv += [f"{flag}={value}"]
-        return f"{flag} {_short(value)}"
+        return f"{flag} {short(value)}"
 
     return mutate
 
@@ -303,17 +333,22 @@ def an_argument(case: Case, draw: random.Random) -> str:
     elif how == "help":
         case.argv.append("--help")
     else:
-        case.argv += [draw.choice(("--nonsense", "-x", "---", "--", "-", "--=", "--json=maybe", "extra")), "1"][: draw.choice((1, 2))]
+        unknown = draw.choice(("--nonsense", "-x", "---", "--", "-", "--=", "--json=maybe", "extra"))
+        case.argv += [unknown, "1"][: draw.choice((1, 2))]
     return f"{how} argument {at}"
+
+
+_ODD_INPUTS = (
+    None, b"", b"\0", b"\xff\xfe\n", b"\n" * 500, b"a" * 70_000, b"undo\nhint\nboard\n99\n-1\na1\nb2\n5\n", b"@P\n",
+    "²\n٣\n".encode(), b"9" * 5000 + b"\n", b"quit", b"\x1b[A\n", b"hint\nundo\nundo\n1\nundo\nhint\n4\n", b"@P",
+    b"@T\n@P\n\r@P",
+)  # fmt: skip
 
 
 def standard_input(case: Case, draw: random.Random) -> str:
     """A closed standard input, or odd bytes on it."""
-    case.stdin = draw.choice((
-        None, b"", b"\0", b"\xff\xfe\n", b"\n" * 500, b"a" * 70_000, b"undo\nhint\nboard\n99\n-1\na1\nb2\n5\n", b"@P\n", "²\n٣\n".encode(),
-        b"9" * 5000 + b"\n", b"quit", b"\x1b[A\n", b"hint\nundo\nundo\n1\nundo\nhint\n4\n", b"@P", b"@T\n@P\n\r@P",
-    ))  # fmt: skip
-    return f"standard input {_short(case.stdin)}"
+    case.stdin = draw.choice(_ODD_INPUTS)
+    return f"standard input {short(case.stdin)}"
 
 
 def output_onto(flag: str | None, *patterns: str) -> Mutator:
@@ -321,14 +356,15 @@ def output_onto(flag: str | None, *patterns: str) -> Mutator:
     through a file. `flag` None: the last argument is where it writes."""
 
     def mutate(case: Case, draw: random.Random) -> str:
-        how = draw.choice(("file",) * 4 + ("fifo", "link", "loop", "folder", "through", "long", "undecodable", "socket"))
+        odd = ("fifo", "link", "loop", "folder", "through", "long", "undecodable", "socket")
+        how = draw.choice(("file",) * 4 + odd)
         target = "out"
         if how == "file":
-            target = _named(case, one_of(case, draw, patterns or ("*", "*/*", "*/*/*", "*/*/*/*")))
+            target = named(case, one_of(case, draw, patterns or ("*", "*/*", "*/*/*", "*/*/*/*")))
         elif how == "fifo":
             os.mkfifo(case.folder / target)
         elif how == "link":
-            (case.folder / target).symlink_to(_named(case, one_of(case, draw, ("*.txt", "*.db", "*.yaml"))))
+            (case.folder / target).symlink_to(named(case, one_of(case, draw, ("*.txt", "*.db", "*.yaml"))))
         elif how == "loop":
             (case.folder / target).symlink_to(target)
         elif how == "folder":
@@ -348,144 +384,6 @@ def output_onto(flag: str | None, *patterns: str) -> Mutator:
             case.argv[case.argv.index(flag) + 1] = target
         else:
             case.argv += [flag, target]
-        return f"{flag or 'output'} onto {how} {_short(target)}"
-
-    return mutate
-
-
-ODD_CELLS = (
-    None, 0, 1, -1, 2, 1.5, 2**31, 2**62, 2**63 - 1, -(2**63), 1e308, float("inf"), float("nan"), "", "x", "tictactoe", "\0", b"",
-    b"\xff", b"\0" * 4, b"\xff" * 400, struct.pack("<f", float("nan")) * 29, struct.pack("<f", float("inf")) * 9, "a" * 300,
-    "\ud800".encode("utf-8", "surrogatepass"), "[red]x[/red]", "²", struct.pack("<I", 2**32 - 1), struct.pack("<I", 9),
-)  # fmt: skip
-
-
-def cell_in(*patterns: str) -> Mutator:
-    """A cell of another type or out of range, a row gone or doubled, a column or table dropped or renamed."""
-
-    def mutate(case: Case, draw: random.Random) -> str:
-        path = one_of(case, draw, patterns)
-        connection = sqlite3.connect(path)
-        connection.text_factory = bytes
-        try:
-            tables = [name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-            table = draw.choice(tables)
-            columns = [row[1].decode() for row in connection.execute(f'PRAGMA table_info("{table}")')]
-            column = draw.choice(columns)
-            rows = [row[0] for row in connection.execute(f'SELECT rowid FROM "{table}"')]
-            how = draw.choice(("cell",) * 8 + ("column",) * 2 + ("delete", "drop table", "drop column", "rename", "no index", "add", "view", "trigger"))
-            value = draw.choice(ODD_CELLS)
-            if how == "cell" and rows:
-                said = f"{table}.{column} is {_short(value)}"
-                connection.execute(f'UPDATE OR REPLACE "{table}" SET "{column}"=? WHERE rowid=?', (value, draw.choice(rows)))
-            elif how == "column":
-                said = f"all of {table}.{column} is {_short(value)}"
-                connection.execute(f'UPDATE OR REPLACE "{table}" SET "{column}"=?', (value,))
-            else:
-                statement = {
-                    "cell": f'DELETE FROM "{table}"',
-                    "delete": f'DELETE FROM "{table}" WHERE rowid % {draw.choice((1, 2, 3))} = 0',
-                    "drop table": f'DROP TABLE "{table}"',
-                    "drop column": f'ALTER TABLE "{table}" DROP COLUMN "{column}"',
-                    "rename": f'ALTER TABLE "{table}" RENAME COLUMN "{column}" TO "other"',
-                    "no index": "DROP INDEX idx_transitions_timestamp",
-                    "add": f'ALTER TABLE "{table}" ADD COLUMN "extra" TEXT',
-                    "view": f'CREATE VIEW "v" AS SELECT * FROM "{table}"',
-                    "trigger": f"CREATE TRIGGER t BEFORE INSERT ON \"{table}\" BEGIN SELECT RAISE(ABORT, 'no'); END",
-                }[how]
-                said = statement
-                connection.execute(statement)
-            connection.commit()
-        except sqlite3.Error as error:
-            said = f"nothing ({error})"
-        finally:
-            connection.close()
-        return f"{_named(case, path)}: {said}"
-
-    return mutate
-
-
-def tensors_in(*patterns: str) -> Mutator:
-    """The header of a safetensors file: its JSON, its length, or the numbers behind it."""
-
-    def mutate(case: Case, draw: random.Random) -> str:
-        path = one_of(case, draw, patterns)
-        content = path.read_bytes()
-        (length,) = struct.unpack("<Q", content[:8])
-        header, numbers = content[8 : 8 + length], bytearray(content[8 + length :])
-        how = draw.choice(("header", "header", "header", "length", "nan", "inf", "noise"))
-        did = how
-        if how == "header":
-            text, did = _other_json(header.decode(), draw)
-            header = text.encode("utf-8", "surrogatepass")
-            length = len(header)
-        elif how == "length":
-            length = draw.choice((0, 1, length + 1, 2**31, 2**63, 2**64 - 1, 10**8))
-        else:
-            pattern = {"nan": struct.pack("<f", float("nan")), "inf": struct.pack("<f", float("inf"))}.get(how)
-            for at in range(0, len(numbers) - 3, draw.choice((4, 40, 4000))):
-                numbers[at : at + 4] = pattern or struct.pack("<f", draw.gauss(0, 1e20))
-        path.write_bytes(struct.pack("<Q", length) + header + bytes(numbers))
-        return f"{_named(case, path)}: {did}"
-
-    return mutate
-
-
-def graph_in(*patterns: str) -> Mutator:
-    """A name, a dimension, a type, an output, a weight or the metadata of an ONNX graph."""
-
-    def mutate(case: Case, draw: random.Random) -> str:
-        import onnx
-        from onnx import numpy_helper
-
-        path = one_of(case, draw, patterns)
-        model = onnx.load_from_string(path.read_bytes())
-        graph = model.graph
-        told = draw.choice([*graph.input, *graph.output])
-        how = draw.choice(("name", "dimension", "dimension", "type", "no output", "rename all", "weights", "weights", "op", "metadata", "no input", "opset", "double", "attribute"))
-        if how == "name":
-            told.name = draw.choice(("", "x", "value", "logits", "\u202e", "a" * 300, "observation"))
-        elif how == "rename all":
-            old, new = told.name, draw.choice(("x", "[red]", "é", "present.99.key"))
-            for node in graph.node:
-                node.input[:] = [new if name == old else name for name in node.input]
-                node.output[:] = [new if name == old else name for name in node.output]
-            told.name = new
-        elif how == "dimension":
-            dims = told.type.tensor_type.shape.dim
-            if dims:
-                dim = draw.choice(list(dims))
-                dim.ClearField("dim_param")
-                dim.dim_value = draw.choice((0, 1, 2, 3, -1, 2**31, 2**62))
-            if draw.random() < 0.3 and dims:
-                del dims[-1]
-        elif how == "type":
-            told.type.tensor_type.elem_type = draw.choice((0, 1, 2, 6, 7, 8, 9, 10, 11, 16, 99))
-        elif how == "no output":
-            del graph.output[draw.randrange(len(graph.output))]
-        elif how == "no input":
-            del graph.input[draw.randrange(len(graph.input))]
-        elif how == "double":
-            graph.output.append(draw.choice(list(graph.output)))
-        elif how == "weights" and graph.initializer:
-            weight = draw.choice(list(graph.initializer))
-            values = numpy_helper.to_array(weight).copy()
-            if values.dtype.kind == "f" and values.size:
-                values[...] = draw.choice((float("nan"), float("inf"), 1e38, 0.0))
-            elif values.size:
-                values[...] = draw.choice((0, -1, 99, 2**31 - 1))
-            weight.CopyFrom(numpy_helper.from_array(values, weight.name))
-        elif how == "op":
-            draw.choice(list(graph.node)).op_type = draw.choice(("Relu", "Nonsense", "Identity", "Exp", "Log", "Loop"))
-        elif how == "attribute":
-            del draw.choice(list(graph.node)).attribute[:]
-        elif how == "metadata":
-            del model.metadata_props[:]
-            for key in ("iteration", "env_id", "step", "run_id"):
-                model.metadata_props.add(key=key, value=draw.choice(("²", "-1", "9" * 5000, "", "x", "[red]", str(2**64))))
-        elif how == "opset":
-            model.opset_import[0].version = draw.choice((0, -1, 99, 2**40, 1))
-        path.write_bytes(model.SerializeToString())
-        return f"{_named(case, path)}: {how} ({told.name[:20]!r})"
+        return f"{flag or 'output'} onto {how} {short(target)}"
 
     return mutate

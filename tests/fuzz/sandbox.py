@@ -62,7 +62,7 @@ class Outcome:
 
 
 def run_case(case: Case, run: Callable[[], object], *, limit: float, memory: int) -> Outcome:
-    """Run the command `run`, which finds its words in `sys.argv`, in a forked child inside `case.folder` and judge it."""
+    """Run the command in a forked child inside `case.folder` and judge it; `run` finds its words in `sys.argv`."""
     aside = case.folder.parent / "aside"
     aside.mkdir(exist_ok=True)
     before = snapshot(case.folder)
@@ -72,12 +72,12 @@ def run_case(case: Case, run: Callable[[], object], *, limit: float, memory: int
     pid = os.fork()
     if pid == 0:
         _be_the_command(case, run, aside, memory)
-    code, hung = _watched(pid, limit, aside)
+    code, asked, hung = _watched(pid, limit, aside)
     seconds = time.monotonic() - began
     out, err = (_text(aside / name) for name in ("out", "err"))
     outcome = Outcome(code, seconds, out, err, hung, [])
     outcome.harmed = _harmed(before, snapshot(case.folder), case.changes, code)
-    if not hung:
+    if not hung and not (asked and code in (0, 130)):
         outcome.trace = _no_sentence(case, outcome)
     return outcome
 
@@ -130,14 +130,15 @@ def _redirect(stdin: bytes | None, aside: Path) -> None:
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
 
 
-def _watched(pid: int, limit: float, aside: Path) -> tuple[int, bool]:
-    """Exit code of `pid` and whether it hung: it did not end in time, and was silent or did not end when asked to."""
+def _watched(pid: int, limit: float, aside: Path) -> tuple[int, bool, bool]:
+    """Exit code of `pid`, whether it was asked to end, and whether it hung: it was silent, or did not end then."""
     watch = os.pidfd_open(pid)
     try:
-        hung = False
+        asked = hung = False
         if not select.select([watch], [], [], limit)[0]:
             # Long work that shows itself and ends when it is asked to is no hang.
             silent = not any((aside / name).stat().st_size for name in ("out", "err") if (aside / name).exists())
+            asked = True
             os.kill(pid, signal.SIGINT)
             ended = bool(select.select([watch], [], [], limit)[0])
             hung = silent or not ended
@@ -146,7 +147,7 @@ def _watched(pid: int, limit: float, aside: Path) -> tuple[int, bool]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(status), hung
+        return os.waitstatus_to_exitcode(status), asked, hung
     finally:
         os.close(watch)
 
@@ -172,7 +173,11 @@ def _no_sentence(case: Case, outcome: Outcome) -> str | None:
         return f"{len(err):,} characters on stderr"
     if SECRET in outcome.out + err:
         return "a password was printed"
-    if code and not re.search(r"^(clew|usage): ?", err, re.MULTILINE) and not (case.findings and code == 1 and outcome.out):
+    if (
+        code
+        and not re.search(r"^(clew|usage): ?", err, re.MULTILINE)
+        and not (case.findings and code == 1 and outcome.out)
+    ):
         return f"exit code {code} without a sentence"
     return case.check(case, outcome) if case.check else None
 
@@ -196,7 +201,7 @@ def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
                 name = os.path.relpath(entry.path, folder)
                 mode = entry.stat(follow_symlinks=False)
                 if entry.is_symlink():
-                    found[name] = ("link", os.readlink(entry.path))
+                    found[name] = ("link", str(Path(entry.path).readlink()))
                 elif entry.is_dir():
                     found[name] = ("folder",)
                     walk(entry.path)
@@ -222,7 +227,7 @@ def _harmed(
             pattern, _, head = pattern.partition("|")
             if fnmatch.fnmatch(name, pattern):
                 # A pattern with a head is for files of that kind alone: another file there is not its to change.
-                return not head or before[name][0] == "file" and before[name][2].startswith(head.encode())
+                return not head or (before[name][0] == "file" and before[name][2].startswith(head.encode()))
         return False
 
     return sorted(name for name, was in before.items() if after.get(name) != was and not meant(name))
