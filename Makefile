@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults bench lint clean
+.PHONY: demo test faults fuzz bench lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ test: $(VENV)/.installed
 ## twenty kills at random moments, for one process and for two
 faults: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow tests/faults -s
+
+## ten thousand spoiled inputs: what is no sentence, what hangs, what is harmed (minutes on two cores)
+fuzz: $(VENV)/.installed
+	$(BIN)/python tests/fuzz/campaign.py
 
 ## every benchmark in its short form; each ends with one line of JSON
 bench: $(VENV)/.installed

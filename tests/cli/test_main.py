@@ -115,3 +115,40 @@ def test_a_reader_that_goes_away_is_no_error():
 
 def test_a_command_gets_its_arguments_and_gives_its_code():
     assert dispatch({"x": ("clew.cli.main:main", "")}, ["x", "--version"], program="p", about="") == 0
+
+
+def test_a_fault_is_reported_where_an_argument_is_no_utf8(monkeypatch, capsys, tmp_path):
+    def fail(*arguments, **named):
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(cli, "dispatch", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["train", "\udcfe"]) == 1
+    assert "Clew itself failed" in capsys.readouterr().err
+    (report,) = tmp_path.glob("clew-crash-*.txt")
+    assert report.read_text().startswith("clew train \\udcfe\n")
+
+
+def test_a_name_that_is_no_utf8_is_printed_escaped(tmp_path):
+    command = [sys.executable, "-m", "clew.cli.main", "runs", "list", "--runs-dir", b"runs-\xff"]
+    told = subprocess.run(command, capture_output=True, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert b"There are no runs in runs-\\udcff." in told.stdout
+
+
+def test_too_little_memory_is_a_sentence(monkeypatch, capsys):
+    def fail(*arguments, **named):
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "dispatch", fail)
+    assert main(["train"]) == 1
+    assert "clew: error: There is not enough memory" in capsys.readouterr().err
+
+
+def test_no_error_shows_a_password(monkeypatch, capsys):
+    def fail(*arguments, **named):
+        raise ClewError("There is no postgresql://user:secret@host/db.")
+
+    monkeypatch.setattr(cli, "dispatch", fail)
+    assert main(["train"]) == 1
+    assert capsys.readouterr().err == "clew: error: There is no postgresql://user@host/db.\n"

@@ -143,3 +143,46 @@ def test_a_tag_that_would_make_an_object_is_refused_and_nothing_is_made(tmp_path
     with pytest.raises(UsageError, match=r"recipe\.yaml:1: not valid YAML: could not determine a constructor"):
         recipes.read_yaml(tmp_path / "recipe.yaml")
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--learning-rate", "inf"], "--learning-rate is "),
+        (["--learning-rate", "1e400"], "--learning-rate is "),
+        (["--max-epochs", "nan"], "--max-epochs is "),
+        (["--betas", "1", "2"], "less than 1"),
+        (["--betas", "nan", "0.9"], "finite"),
+        (["--betas", "-0.1", "0.9"], "greater than or equal to 0"),
+        (["--batch-size", str(2**63)], "64 bits"),
+        (["--max-steps", str(2**70)], "64 bits"),
+        (["--max-steps", "9" * 5000], "max"),
+    ],
+)
+@pytest.mark.parametrize("target", ["next_token", "alphazero"])
+def test_a_number_that_nothing_counts_with_is_refused(target, flags, said):
+    with pytest.raises(UsageError) as error:
+        parse(target, flags)
+    assert said in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        ("seed: true", "'seed' is True: a number is due."),
+        ("training: {learning_rate: true}", "'training.learning_rate' is True: a number is due."),
+        ("training: {learning_rate: .inf}", "'training.learning_rate' is inf: input should be a finite number."),
+        ("training: {clip: .nan}", "'training.clip' is nan: input should be a finite number."),
+        ("training: {betas: [0.9, 1.0]}", "'training.betas.1' is 1.0: input should be less than 1."),
+        (f"training: {{max_steps: {2**63}}}", f"'training.max_steps' is {2**63}: at most 64 bits can be counted with."),
+    ],
+)
+def test_so_it_is_in_yaml(tmp_path, yaml, said):
+    with pytest.raises(UsageError) as error:
+        from_yaml(tmp_path, f"objective: next_token\n{yaml}\n")
+    assert said in str(error.value)
+
+
+def test_a_seed_may_be_any_whole_number(tmp_path):
+    assert from_yaml(tmp_path, f"objective: next_token\nseed: {2**70}\n").seed == 2**70

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         which = f" (process {os.environ.get('RANK', '0')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
         # A stop that was asked for is no error.
         head = "clew" if error.exit_code == EXIT_INTERRUPTED else "clew: error"
-        print(f"{head}{which}: {error}", file=sys.stderr)
+        print(f"{head}{which}: {without_passwords(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("clew: interrupted.", file=sys.stderr)
@@ -98,6 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`clew runs list | head`): nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
+    except MemoryError:
+        print(
+            "clew: error: There is not enough memory for this. Choose smaller sizes (batch, context, width, window), "
+            "or a machine with more.",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
     except Exception as error:
         return _report_bug(error, arguments)
 
@@ -107,11 +114,13 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="clew-crash-", suffix=".txt", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="clew-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
         told = f"clew {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}"
         file.write(without_passwords(told))
     print(
-        f"clew: error: Clew itself failed: {type(error).__name__}: {error}. This is a bug; "
+        f"clew: error: Clew itself failed: {type(error).__name__}: {without_passwords(str(error))}. This is a bug; "
         f"please report it with the file {file.name}.",
         file=sys.stderr,
     )
@@ -126,6 +135,9 @@ def run() -> None:
         # torchrun starts its workers unbuffered, where print writes a line's end apart from the line: the
         # sentences of two processes would run into one another.
         sys.stderr.reconfigure(line_buffering=True, write_through=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name may hold bytes that are no UTF-8; they are printed as JSON writes them.
+        sys.stdout.reconfigure(errors="backslashreplace")
     hold_on()
     code = main()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

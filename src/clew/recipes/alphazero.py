@@ -7,7 +7,7 @@ from typing import Literal, Self
 import pydantic
 
 from clew.databases import split_password
-from clew.recipes.base import Recipe, Section, Training
+from clew.recipes.base import Decay, Recipe, Section, Training
 
 
 class ReplayData(Section):
@@ -142,7 +142,7 @@ class LearnerTraining(Training):
     """Steps over which the learning rate rises linearly to its peak."""
     warmup_start_ratio: float = pydantic.Field(default=0.1, ge=0, le=1)
     """Where the warm-up begins, as a share of the peak."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """AdamW's decay rates of the first and second moment."""
     weight_decay: float = pydantic.Field(default=1e-4, ge=0)
     """Decoupled weight decay, on matrices only."""

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import reprlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
 
 from clew.core import files
 from clew.core.errors import UsageError, nearest
+from clew.recipes import plain_yaml
+
+Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
+"""Share that a moving average keeps at each step."""
 
 
 class Section(pydantic.BaseModel):
     """A part of a recipe: frozen, nothing unknown, a docstring below each field (it becomes the flag's help)."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @pydantic.field_validator("*", mode="wrap")
+    @classmethod
+    def _number_that_counts(
+        cls, value: Any, check: pydantic.ValidatorFunctionWrapHandler, field: pydantic.ValidationInfo
+    ) -> Any:
+        """What pydantic lets pass and no library counts with: true for 1, and whole numbers past 64 bits."""
+        wanted = cls.model_fields[str(field.field_name)].annotation
+        if isinstance(value, bool) and wanted in (int, float):
+            raise ValueError("a number is due")
+        checked = check(value)
+        # A seed is hashed, not counted with: any number will do.
+        if wanted is int and field.field_name != "seed" and abs(checked) >= 2**63:
+            raise ValueError("at most 64 bits can be counted with")
+        return checked
 
 
 class Training(Section):
@@ -51,7 +71,7 @@ class Training(Section):
     """Steps of the schedule that earlier runs have taken."""
     cooldown_fraction: float = pydantic.Field(default=0.4, ge=0, le=1)
     """Share of the planned steps over which a trapezoid falls."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     """AdamW's decay rates of the first and second moment."""
     weight_decay: float = pydantic.Field(default=0.1, ge=0)
     """Decoupled weight decay, on matrices only."""
@@ -100,6 +120,10 @@ class Recipe(Section):
 
 R = TypeVar("R", bound=Section)
 
+_SHORTENED = reprlib.Repr()
+"""Values as a sentence shows them: aliases and digits could make one of millions of characters."""
+_SHORTENED.maxstring = _SHORTENED.maxother = 80
+
 
 def validate(kind: type[R], values: dict[str, Any], where: str) -> R:
     """Make a `kind` of plain values. Raises `UsageError`: each fault with its key, the nearest known key if unknown."""
@@ -118,7 +142,7 @@ def _sentence(kind: type[Section], fault: dict[str, Any], where: str) -> str:
     if fault["type"] == "missing":
         return f"{where}: the key '{dotted}' is missing."
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{where}: '{dotted}' is {fault['input']!r}: {message[:1].lower()}{message[1:].rstrip('.')}."
+    return f"{where}: '{dotted}' is {_SHORTENED.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
 
 
 def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
@@ -130,40 +154,12 @@ def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
     return list(kind.model_fields)
 
 
-class _OneKeyOnce(yaml.SafeLoader):
-    """YAML without duplicate keys: PyYAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a word or a number", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _plain_yaml(text: str) -> Any:
-    """What YAML says in plain values; a tag that would make an object is refused, as by `yaml.safe_load`."""
-    loader = _OneKeyOnce(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping. Raises `ClewError` or `UsageError` with file and line."""
     with files.sentences_for(path, "read"):
         content = path.read_bytes()
     try:
-        values = _plain_yaml(content.decode("utf-8"))
+        values = plain_yaml.read(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     except yaml.YAMLError as error:
