@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.games.replay import targets
-from clew.games.replay.blobs import are_states, to_blobs, to_states
 from clew.games.replay.transitions import Floats, Replay, Transition, as_bytes
-from clew.games.rules import GAMES, Game, GameInfo
+from clew.games.rules import Game, GameInfo, known_game
 
 ROWS_AT_ONCE = 4096
 EXAMPLES = 3
@@ -166,7 +165,7 @@ def _look_at_rows(found: Survey, rows: list[Transition]) -> npt.NDArray[np.float
         [row.id for row in rows if len(as_bytes(row.next_observation)) != 4 * info.obs_size],
     )
     found.add(REWARD_RANGE, [row.id for row in rows if not abs(row.reward) <= 1 + targets.TOLERANCE])
-    game = GAMES.get(info.env_id)
+    game = known_game(info.env_id)
     if game is not None and game.obs_size == info.obs_size and game.num_actions == info.num_actions:
         readable = seen.readable[sound]
         _look_at_rules(found, game, [rows[index] for index in readable], seen.observation[sound])
@@ -189,14 +188,14 @@ def _look_at_rules(found: Survey, game: Game, rows: list[Transition], observatio
     observation = observation[np.array(whole, np.bool_)]
     before = np.frombuffer(b"".join(row.state for row in rows), np.uint8).reshape(len(rows), game.state_bytes)
     after = np.frombuffer(b"".join(row.next_state for row in rows), np.uint8).reshape(len(rows), game.state_bytes)
-    sound = are_states(game, before) & are_states(game, after)
+    sound = game.codec.are_states(before) & game.codec.are_states(after)
     found.add(STATE_VALUES, [rows[index].id for index in np.flatnonzero(~sound)])
     places = np.flatnonzero(sound)
-    states = to_states(game, before[sound])
+    states = game.codec.to_states(before[sound])
     looks = (game.observe(states) == observation[sound]).all(axis=1)
     found.add(STATE_OBSERVATION, [rows[index].id for index in places[~looks]])
     places, states = places[looks], states[looks]
-    led = to_blobs(game, game.play(states, [rows[index].action for index in places])) == after[places]
+    led = game.codec.to_blobs(game.play(states, [rows[index].action for index in places])) == after[places]
     found.add(NEXT_STATE, [rows[index].id for index in places[~led.all(axis=1)]])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import EvidenceError, UsageError, nearest
-from clew.games.rules import GAMES, GameInfo
+from clew.games.rules import GameInfo, env_id_of, known_game
 
 Floats = npt.NDArray[np.float32]
 
@@ -286,15 +286,17 @@ def follow_trail(trail: Sequence[Sequence[Any]], rows: Sequence[Transition], key
 
 
 def find_info(replay: Replay, env_id: str) -> GameInfo:
-    """What a trainer needs to know of a game: from the database, or from the rules here where it does not say.
+    """What a trainer needs to know of a game, named or in a file: from the database, or else from the rules here.
 
     Raises `EvidenceError` where neither knows the game.
     """
+    env_id = env_id_of(env_id)
     described = replay.metadata()
     if env_id in described:
         return described[env_id]
-    if env_id in GAMES:
-        return GAMES[env_id]
+    game = known_game(env_id)
+    if game is not None:
+        return game
     held = list({*described, *replay.env_ids()})
     told = f" It holds: {', '.join(sorted(held))}." if held else " It holds no game yet."
     if env_id in held:
