@@ -21,11 +21,10 @@ from common import emit, figure, say
 
 from clew.games.replay import open_replay
 from clew.games.rules import find_game
-from clew.games.search import SearchSettings
-from clew.games.self_play import SelfPlay, SelfPlaySettings
+from clew.games.self_play import SelfPlay
 from clew.models.policy_value import PolicyValueNet
 from clew.objectives.alphazero.objective import AlphaZero, PreparedReplay
-from clew.recipes.alphazero import AlphaZeroRecipe
+from clew.recipes.alphazero import Actor, AlphaZeroRecipe
 from clew.training import devices
 from clew.training.devices import Placement
 from clew.training.objective import Shard
@@ -86,9 +85,7 @@ def _recipe(folder: Path, compiled: str) -> AlphaZeroRecipe:
 def _fill(path: Path) -> None:
     """A few thousand rows of random games."""
     game = find_game("connect4")
-    play = SelfPlay(
-        game, SelfPlaySettings(lanes=200, search=SearchSettings(simulations=2)), actor="bench", began=0, seed=0
-    )
+    play = SelfPlay(game, Actor(lanes=200, simulations=2), actor="bench", began=0, seed=0)
     with open_replay(path, create=True) as replay:
         replay.upsert_metadata(game)
         for _ in range(45):

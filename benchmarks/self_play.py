@@ -23,8 +23,7 @@ from clew import recipes
 from clew.bundle.policy_value import PolicyValueModel
 from clew.export.onnx_policy_value import policy_value_to_onnx
 from clew.games.rules import find_game
-from clew.games.search import SearchSettings
-from clew.games.self_play import SelfPlay, SelfPlaySettings
+from clew.games.self_play import SelfPlay
 from clew.models.policy_value import PolicyValueNet
 from clew.objectives.alphazero.objective import net_config
 from clew.recipes.alphazero import AlphaZeroRecipe
@@ -51,13 +50,8 @@ def main() -> None:
         path.write_bytes(policy_value_to_onnx(net).SerializeToString())
         model = PolicyValueModel(path, threads=options.threads)
     how = recipe.actor
-    settings = SelfPlaySettings(
-        lanes=how.lanes,
-        search=SearchSettings(simulations=how.simulations, method=how.method, foresight=how.foresight),
-        temp_threshold=how.temp_threshold,
-    )
     say(f"tower of {config.depth} blocks of {config.width}, {how.lanes} games, {how.simulations} simulations a move")
-    play = SelfPlay(game, settings, actor="bench", began=0, seed=0)
+    play = SelfPlay(game, how, actor="bench", began=0, seed=0)
     in_net, asked = 0.0, 0
 
     def evaluate(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

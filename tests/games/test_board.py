@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from clew.core.errors import UsageError
-from clew.games.board import draw, move_name, parse_move
 from clew.games.rules import find_game
 
 
@@ -16,6 +15,14 @@ def position(env_id, *moves):
     for move in moves:
         state = game.play(state, [move])
     return game, state[0]
+
+
+def draw(game, state):
+    return game.draw(state)
+
+
+def parse_move(game, state, text):
+    return game.parse_move(state, text)
 
 
 def test_connect4_is_drawn_with_row_0_at_the_bottom_and_numbered_columns():
@@ -67,7 +74,7 @@ def test_a_move_that_is_written_is_read_as_itself(env_id):
     state = game.initial()
     while game.winner(state)[0] == 0:
         legal = np.flatnonzero(game.legal_mask(state)[0])
-        assert [parse_move(game, state[0], move_name(game, int(move))) for move in legal] == list(legal)
+        assert [parse_move(game, state[0], game.move_name(int(move))) for move in legal] == list(legal)
         assert [parse_move(game, state[0], str(move)) for move in legal] == list(legal)
         state = game.play(state, [int(random.choice(legal))])
 

@@ -11,20 +11,20 @@ from bitbully import BitBully, Board
 
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
+from clew.games.bitboards.connect4 import board_keys
 from clew.games.perfect import (
     ILLEGAL,
     ConnectFourSolver,
     TicTacToeSolver,
     best_moves,
     decisive,
-    find_solver,
     optimal_moves,
     outcomes_of,
     perfect_moves,
     reachable_layers,
     values_of,
 )
-from clew.games.perfect.connect4 import board_keys, careful_moves
+from clew.games.perfect.connect4 import careful_moves
 from clew.games.rules import ONGOING, States, find_game
 
 CONNECT4, TICTACTOE = find_game("connect4"), find_game("tictactoe")
@@ -181,7 +181,7 @@ def test_tictactoe_is_solved_as_a_plain_minimax_solves_it() -> None:
         return tuple((first if ply % 2 == 0 else second)[ply // 2] for ply in range(len(moves)))
 
     solver = TicTacToeSolver()
-    states = np.concatenate(reachable_layers())
+    states = np.concatenate(reachable_layers(TICTACTOE))
     assert len(states) == 5478
     ongoing = states[TICTACTOE.winner(states) == ONGOING]
     assert len(ongoing) == 4520
@@ -213,7 +213,7 @@ def test_a_perfect_player_draws_every_optimal_move_alike_and_no_other(env_id: st
     # Tictactoe after a corner: only the centre draws. Connect4: four columns keep this win.
     state = game.play(game.initial(), [0]) if env_id == "tictactoe" else random_states(np.full(40, 24), "draws")[:1]
     states = np.concatenate([np.repeat(state, 600, axis=0), np.repeat(game.initial(), 0, axis=0)])
-    optimal = optimal_moves(find_solver(env_id).scores(state))[0]
+    optimal = optimal_moves(find_game(env_id).solver().scores(state))[0]
     moves = perfect_moves(game, states, generator(0, "players"))
     shares = np.bincount(moves, minlength=game.num_actions) / 600
     np.testing.assert_allclose(shares, optimal / optimal.sum(), atol=0.1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clew.core.randomness import generator
-from clew.games.perfect import find_solver, values_of
+from clew.games.perfect import values_of
 from clew.games.rules import ONGOING, find_game
 from clew.games.search import Search, SearchSettings
 
@@ -38,7 +38,7 @@ def searched(env_id: str, states: np.ndarray, *, foresight: bool, method: str = 
 @pytest.mark.parametrize("method", ["gumbel", "puct"])
 def test_fewer_positions_are_asked_about_and_more_moves_keep_the_value(method):
     states = positions("connect4", 20, 120)
-    scores = find_solver("connect4").scores(states)
+    scores = find_game("connect4").solver().scores(states)
     values = values_of(scores)
     kept, asked = {}, {}
     for foresight in (False, True):
@@ -72,7 +72,7 @@ def test_in_tictactoe_a_move_that_lets_the_other_win_at_once_is_never_played_whe
 def test_what_it_settles_is_what_the_search_finds_without_it():
     """With simulations enough, both give the same value, the exact one."""
     states = positions("tictactoe", 3, 100)
-    exact = np.sign(values_of(find_solver("tictactoe").scores(states)))
+    exact = np.sign(values_of(find_game("tictactoe").solver().scores(states)))
     for foresight in (False, True):
         found, _ = searched("tictactoe", states, foresight=foresight, simulations=3000)
         # A draw may stay unproven, with a mean that is nearly 0.

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from clew.games.rules import find_game
-from clew.games.search import SearchSettings, uniform
-from clew.games.self_play import SelfPlay, SelfPlaySettings, drawn
+from clew.games.search import uniform
+from clew.games.self_play import SelfPlay, drawn
+from clew.recipes.alphazero import Actor
 
 
 def leaning(game):
@@ -23,7 +24,7 @@ def leaning(game):
 
 def episodes_of(env_id: str, *, moves: int, model=True, seed: int = 5, actor: str = "a", **settings):
     game = find_game(env_id)
-    made = SelfPlaySettings(lanes=6, **{"search": SearchSettings(simulations=12), **settings})
+    made = Actor(lanes=6, **{"simulations": 12, "foresight": False, **settings})
     play = SelfPlay(game, made, actor=actor, began=1_700_000_000, seed=seed)
     found = []
     for _ in range(moves):
@@ -54,9 +55,9 @@ def test_an_episode_is_a_game_by_the_rules_with_outcomes_seen_by_the_player_to_m
         assert {row.reward for row in rows[:-1]} <= {0.0}
 
 
-def test_the_stored_policy_is_the_search_s_distribution_and_not_what_sharpened_the_draw():
+def test_the_stored_policy_is_the_search_s_distribution():
     """The same search, done again by itself, gives the stored rows bit for bit."""
-    settings = {"search": SearchSettings(simulations=24, method="puct", root_noise=0.0), "temperature": 0.25}
+    settings = {"simulations": 24, "method": "puct", "root_noise": 0.0}
     game, episodes = episodes_of("connect4", moves=45, **settings)
     for rows in episodes[:3]:
         for row in rows:
@@ -66,7 +67,7 @@ def test_the_stored_policy_is_the_search_s_distribution_and_not_what_sharpened_t
     openings = [rows[0].policy_probs for rows in episodes]
     for policy in openings[1:]:
         np.testing.assert_allclose(policy, openings[0], atol=1e-6)
-    # 24 visits: shares of a quarter of a tenth; a distribution sharpened to the fourth power has none so even.
+    # 24 visits: shares of as many parts.
     shares = openings[0] * 24
     np.testing.assert_allclose(shares, np.round(shares), atol=1e-4)
 
@@ -117,9 +118,7 @@ def test_cheap_moves_have_the_simulations_of_cheap_moves():
         asked.append(len(observations))
         return uniform(game)(observations)
 
-    settings = SelfPlaySettings(
-        lanes=8, search=SearchSettings(simulations=40), full_search_share=0.25, cheap_simulations=4
-    )
+    settings = Actor(lanes=8, simulations=40, full_search_share=0.25, cheap_simulations=4, foresight=False)
     play = SelfPlay(game, settings, actor="a", began=0, seed=3)
     totals = []
     for _ in range(12):

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from clew.core.errors import ClewError, EvidenceError, UsageError
 from clew.core.randomness import generator
 from clew.games import positions
-from clew.games.perfect import ILLEGAL, ConnectFourSolver, best_moves, find_solver, optimal_moves, outcomes_of
+from clew.games.perfect import ILLEGAL, ConnectFourSolver, best_moves, optimal_moves, outcomes_of
 from clew.games.positions import FIRST_PLY
 from clew.games.rules import ONGOING, States, find_game
 from clew.games.strength import (
@@ -263,7 +263,7 @@ def test_a_report_is_plain_values_and_a_table() -> None:
 @pytest.mark.parametrize("moves", [[3, 1, 2, 2], [0, 0, 0, 9], [0, 0, 0, -1], [0, 0, 0]])
 def test_a_player_that_breaks_the_rules_is_named(moves: list[int]) -> None:
     states = np.concatenate([TICTACTOE.play(TICTACTOE.initial(1), [3]), TICTACTOE.initial(3)])
-    some = PositionSet("tictactoe", 0, states, find_solver("tictactoe").scores(states))
+    some = PositionSet("tictactoe", 0, states, find_game("tictactoe").solver().scores(states))
     with pytest.raises(ClewError, match=r"^'cheat' "):
         measure(TICTACTOE, lambda _: np.array(moves), some, player="cheat")
     with pytest.raises(UsageError, match="of tictactoe, not of connect4"):
@@ -282,7 +282,7 @@ def states_of(observations: np.ndarray) -> States:
 
 
 def perfect(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    outcomes = find_solver("tictactoe").outcomes(states_of(observations))
+    outcomes = find_game("tictactoe").solver().outcomes(states_of(observations))
     # An illegal move has the highest logit of all: the mask must keep it out.
     return np.where(outcomes == ILLEGAL, 99, outcomes).astype(np.float32), np.zeros(len(outcomes), np.float32)
 

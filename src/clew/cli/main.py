@@ -36,6 +36,7 @@ COMMANDS: Commands = {
     "evaluate": ("clew.cli.evaluate", "evaluate a bundle on held-out data"),
     "actor": ("clew.cli.games.actor", "play games against oneself and write them into a replay database"),
     "loop": ("clew.cli.runs.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
+    "games": ("clew.cli.games.check", "games of your own: clew games check my_game.py"),
     "replay": ("clew.cli.games.replay", "replay databases: show, stats, check"),
     "tournament": ("clew.cli.games.tournament", "checkpoints against each other: Elo with error bars"),
     "play": ("clew.cli.games.play", "play a game against a model in the terminal"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from clew.core.randomness import generator
 from clew.export.onnx_policy_value import publish_policy_value
 from clew.export.source import Source, manifest_json
 from clew.games.replay.window import Window
-from clew.games.rules import GAMES, GameInfo
+from clew.games.rules import GameInfo, known_game
 from clew.models.policy_value import PolicyValueConfig, PolicyValueNet
 from clew.runs.checkpoints import read_state
 from clew.training import checkpoint
+
+T = TypeVar("T")
 
 FAMILY = "games"
 """Family of the hosts, in a manifest."""
@@ -109,18 +111,18 @@ def _origin(source: Source, env_id: str) -> dict[str, str]:
     }
 
 
-def _setting(source: Source, section: str, key: str, otherwise: int) -> int:
+def _setting(source: Source, section: str, key: str, otherwise: T) -> T:
     values = (source.recipe or {}).get(section)
     value = values.get(key) if isinstance(values, dict) else None
-    return value if isinstance(value, int) else otherwise
+    return value if isinstance(value, type(otherwise)) else otherwise
 
 
 def _observations(source: Source, config: PolicyValueConfig, env_id: str) -> NDArray[np.float32]:
     """float32 [POSITIONS, obs_size]: from the run's window where it holds some, else random bits."""
     random = generator(0, "export")
-    if source.run is not None and env_id in GAMES:
+    game = known_game(str(_setting(source, "data", "env_id", env_id)))
+    if source.run is not None and game is not None:
         try:
-            game = GAMES[env_id]
             info = GameInfo(**{field.name: getattr(game, field.name) for field in fields(GameInfo)})
             capacity = _setting(source, "data", "replay_window", 0) or None
             window = Window.open(source.run.folder / "replay" / "training", info, capacity=capacity)

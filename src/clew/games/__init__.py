@@ -1,5 +1,28 @@
 """Games: rules, search, self-play, replay, arena, solvers. The host and the evidence of policy/value nets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from clew.games.compiled import forget_stale_code
 
+if TYPE_CHECKING:
+    from clew.games.check import Finding as Finding
+    from clew.games.check import check as check
+    from clew.games.game import Game as Game
+    from clew.games.rules import find_game as find_game
+
+__all__ = ["Finding", "Game", "check", "find_game"]
+
+_WHERE = {"Finding": "check", "Game": "game", "check": "check", "find_game": "rules"}
+
 forget_stale_code()
+
+
+def __getattr__(name: str) -> Any:
+    # The rules take numba with them, which who only reads a database can do without.
+    if name not in _WHERE:
+        raise AttributeError(f"module 'clew.games' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"clew.games.{_WHERE[name]}"), name)

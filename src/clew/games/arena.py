@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from clew.core.errors import ClewError, UsageError
 from clew.core.intervals import wilson
+from clew.games.game import Game
 from clew.games.players import Player, RandomPlayer, keys_for
-from clew.games.rules import FIRST_WINS, ONGOING, SECOND_WINS, Game, States
+from clew.games.states import FIRST_WINS, ONGOING, SECOND_WINS, States
 
 EVAL_WIN_THRESHOLD = 0.55
 """The score above which a candidate replaces the champion."""
@@ -160,6 +161,7 @@ def play_games(game: Game, one: Player, two: Player, games: int, *, seed: int, o
         ongoing = game.winner(states) == ONGOING
         if not ongoing.any():
             break
+        game.check_length(ply)
         actions = np.full(games, -1, np.int16)
         ones_turn = one_first == (game.mover(states) == 0)
         for player, turn in ((one, ongoing & ones_turn), (two, ongoing & ~ones_turn)):

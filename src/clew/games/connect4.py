@@ -1,53 +1,58 @@
-"""Connect Four on bitboards: bit column * 7 + row of a word is a cell, row 0 the bottom.
-
-The seventh bit of each column stays empty, so that lines do not wrap from one column into the next (J. Tromp).
-Cell indices outside this module are row * 7 + column, as in every format that other programs read.
-"""
+"""Connect Four."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
-from numba import njit
+import numpy.typing as npt
 
-COLUMNS, ROWS = 7, 6
-_ONE = np.uint64(1)
-BOTTOM = np.uint64(sum(1 << (7 * column) for column in range(COLUMNS)))
-"""The lowest cell of each column."""
-ALL_CELLS = np.uint64(sum(0x3F << (7 * column) for column in range(COLUMNS)))
-TOP = np.uint64(sum(1 << (7 * column + 5) for column in range(COLUMNS)))
-"""The highest cell of each column."""
-
-
-@njit(cache=True, inline="always")
-def legal_columns(first: np.uint64, second: np.uint64) -> np.uint64:
-    """Bit c is set where column c has room; the game must be going on."""
-    open_tops = ~(first | second) & TOP
-    columns = np.uint64(0)
-    for column in range(COLUMNS):
-        columns |= ((open_tops >> np.uint64(7 * column + 5)) & _ONE) << np.uint64(column)
-    return columns
+from clew.core.errors import UsageError
+from clew.games import board
+from clew.games.bitboards.connect4 import COLUMNS, board_keys
+from clew.games.bitboards.dispatch import CONNECT4 as CODE
+from clew.games.game import Game
+from clew.games.states import States
 
 
-@njit(cache=True, inline="always")
-def drop(stones: np.uint64, others: np.uint64, column: int) -> np.uint64:
-    """`stones` with one more on the lowest empty cell of `column`."""
-    occupied = stones | others
-    return stones | (
-        (occupied + (_ONE << np.uint64(7 * column))) & (np.uint64(0x3F) << np.uint64(7 * column)) & ~occupied
-    )
+class ConnectFour(Game):
+    """Four in a line on 7 x 6 cells, row 0 the bottom; actions are columns, in which stones fall."""
+
+    code = CODE
+    phases = (13, 25)
+    solver_named = "clew.games.perfect.connect4:ConnectFourSolver"
+    solved_from = 8
+
+    def __init__(self) -> None:
+        super().__init__("connect4", 7, 6, actions=COLUMNS, title="Connect 4", symmetry="mirror", max_plies=42)
+
+    def longest_line(self, nodes: int) -> int:
+        """See `Game.longest_line`."""
+        return self.max_plies + 1
+
+    def position_keys(self, states: States) -> npt.NDArray[np.uint64]:
+        """Equal for a board and its mirror image."""
+        return board_keys(states)
+
+    def draw(self, state: States) -> str:
+        """The board with row 0 at the bottom and its columns numbered."""
+        return board.grid(self, board.signs(self, state), bottom_up=True)
+
+    def _meant(self, state: States, text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,9}", text):
+            return board.numbered(self, text, columns=True)
+        row, column = board.cell(self, text)
+        landing = sum(sign != board.EMPTY for sign in board.signs(self, state)[column::COLUMNS])
+        if landing < self.board_height and row != landing:
+            raise UsageError(f"A stone in column {column} falls to row {landing}, not to row {row}.")
+        return column
+
+    def _why_not(self, state: States, action: int) -> str:
+        return f"Column {action} is full."
+
+    def how_to_move(self) -> str:
+        """See `Game.how_to_move`."""
+        return "write the number of a column, 0 to 6"
 
 
-@njit(cache=True, inline="always")
-def has_four(stones: np.uint64) -> bool:
-    """Whether `stones` hold four in a line."""
-    upward = stones & (stones >> np.uint64(1))
-    across = stones & (stones >> np.uint64(7))
-    falling = stones & (stones >> np.uint64(6))
-    rising = stones & (stones >> np.uint64(8))
-    found = (
-        (upward & (upward >> np.uint64(2)))
-        | (across & (across >> np.uint64(14)))
-        | (falling & (falling >> np.uint64(12)))
-        | (rising & (rising >> np.uint64(16)))
-    )
-    return bool(found != np.uint64(0))
+CONNECT_FOUR = ConnectFour()

@@ -1,85 +1,72 @@
-"""Othello on bitboards: bit row * 8 + column of a word is a cell."""
+"""Othello."""
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
-
-_ONE = np.uint64(1)
-PASS = 64
-"""The action of a player who has no other."""
-_WITHOUT_FIRST_COLUMN = np.uint64(0xFEFEFEFEFEFEFEFE)
-_WITHOUT_LAST_COLUMN = np.uint64(0x7F7F7F7F7F7F7F7F)
-_EVERYWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-START_FIRST = np.uint64((1 << 28) | (1 << 35))
-"""Stones of the first player (black) in the first position: cells (3, 4) and (4, 3)."""
-START_SECOND = np.uint64((1 << 27) | (1 << 36))
+from clew.games import board
+from clew.games.bitboards.dispatch import OTHELLO as CODE
+from clew.games.bitboards.othello import START_FIRST, START_SECOND
+from clew.games.game import Game
+from clew.games.states import PASS, States
 
 
-@njit(cache=True, inline="always")
-def _up(stones: np.uint64, distance: int, mask: np.uint64) -> np.uint64:
-    return (stones << np.uint64(distance)) & mask
+class Othello(Game):
+    """Turn over what stands between your stones, on 8 x 8 cells; actions are cells, and the pass (64)."""
+
+    code = CODE
+
+    def __init__(self) -> None:
+        start = (int(START_FIRST), int(START_SECOND))
+        # Remembered: passes in a row, up to two.
+        super().__init__(
+            "othello",
+            8,
+            8,
+            actions=PASS + 1,
+            title="Othello",
+            start=start,
+            extra_bytes=1,
+            symmetry="all",
+            max_plies=129,  # a pass between any two stones
+            mover_may_lose=True,
+        )
+
+    @property
+    def most_extra(self) -> int:
+        """Passes in a row, at most."""
+        return 2
+
+    @property
+    def legal_at_once(self) -> int:
+        """33 at most in known games, and about 8 on average."""
+        return 32
+
+    def longest_line(self, nodes: int) -> int:
+        """See `Game.longest_line`."""
+        return self.max_plies + 1
+
+    def draw(self, state: States) -> str:
+        """The board with rows and columns numbered and legal moves as *."""
+        legal = self.legal_mask(state[None])[0]
+        cells = ["*" if legal[cell] else sign for cell, sign in enumerate(board.signs(self, state))]
+        return board.grid(self, cells)
+
+    def move_name(self, action: int) -> str:
+        """`row,col`, or pass."""
+        return "pass" if action == PASS else f"{action // self.board_width},{action % self.board_width}"
+
+    def _meant(self, state: States, text: str) -> int:
+        return PASS if text.lower() == "pass" else board.numbered(self, text)
+
+    def _why_not(self, state: States, action: int) -> str:
+        if action == PASS:
+            return "You may pass only when you have no other move."
+        if board.signs(self, state)[action] != board.EMPTY:
+            return f"Cell {self.move_name(action)} is taken."
+        return f"{self.move_name(action)} turns no stone over: moves that do are marked *, and without any, write pass."
+
+    def how_to_move(self) -> str:
+        """See `Game.how_to_move`."""
+        return "write row,col, the number of a cell, or pass"
 
 
-@njit(cache=True, inline="always")
-def _down(stones: np.uint64, distance: int, mask: np.uint64) -> np.uint64:
-    return (stones >> np.uint64(distance)) & mask
-
-
-@njit(cache=True)
-def _reached(own: np.uint64, other: np.uint64, distance: int, mask: np.uint64, upward: bool) -> np.uint64:
-    """Empty or occupied cells just behind unbroken runs of `other` that begin beside `own`, in one direction."""
-    run = (_up(own, distance, mask) if upward else _down(own, distance, mask)) & other
-    for _ in range(5):
-        run |= (_up(run, distance, mask) if upward else _down(run, distance, mask)) & other
-    return _up(run, distance, mask) if upward else _down(run, distance, mask)
-
-
-@njit(cache=True)
-def legal_cells(own: np.uint64, other: np.uint64) -> np.uint64:
-    """Bits of the cells where `own` may be played; none: the player must pass."""
-    empty = ~(own | other)
-    found = np.uint64(0)
-    for upward in (True, False):
-        found |= _reached(own, other, 8, _EVERYWHERE, upward)
-    found |= _reached(own, other, 1, _WITHOUT_FIRST_COLUMN, True) | _reached(own, other, 1, _WITHOUT_LAST_COLUMN, False)
-    found |= _reached(own, other, 9, _WITHOUT_FIRST_COLUMN, True) | _reached(own, other, 9, _WITHOUT_LAST_COLUMN, False)
-    found |= _reached(own, other, 7, _WITHOUT_LAST_COLUMN, True) | _reached(own, other, 7, _WITHOUT_FIRST_COLUMN, False)
-    return found & empty
-
-
-@njit(cache=True)
-def _captured(
-    stone: np.uint64, own: np.uint64, other: np.uint64, distance: int, mask: np.uint64, upward: bool
-) -> np.uint64:
-    run = np.uint64(0)
-    step = _up(stone, distance, mask) if upward else _down(stone, distance, mask)
-    while step & other:
-        run |= step
-        step = _up(step, distance, mask) if upward else _down(step, distance, mask)
-    return run if step & own else np.uint64(0)
-
-
-@njit(cache=True)
-def flips(own: np.uint64, other: np.uint64, cell: int) -> np.uint64:
-    """Bits of the stones of `other` that a stone of `own` on `cell` turns over."""
-    stone = _ONE << np.uint64(cell)
-    turned = _captured(stone, own, other, 8, _EVERYWHERE, True) | _captured(stone, own, other, 8, _EVERYWHERE, False)
-    turned |= _captured(stone, own, other, 1, _WITHOUT_FIRST_COLUMN, True)
-    turned |= _captured(stone, own, other, 1, _WITHOUT_LAST_COLUMN, False)
-    turned |= _captured(stone, own, other, 9, _WITHOUT_FIRST_COLUMN, True)
-    turned |= _captured(stone, own, other, 9, _WITHOUT_LAST_COLUMN, False)
-    turned |= _captured(stone, own, other, 7, _WITHOUT_LAST_COLUMN, True)
-    turned |= _captured(stone, own, other, 7, _WITHOUT_FIRST_COLUMN, False)
-    return turned
-
-
-@njit(cache=True)
-def count(stones: np.uint64) -> int:
-    """Number of stones."""
-    total = 0
-    while stones:
-        stones &= stones - _ONE
-        total += 1
-    return total
+OTHELLO = Othello()

@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from clew.core.errors import ClewError
 from clew.core.randomness import key
+from clew.games.game import Game
 from clew.games.rollouts import rollouts
-from clew.games.rules import DRAW, Game, States, make_status
 from clew.games.search import Evaluate, Search, SearchResult, SearchSettings
+from clew.games.search.chance import hashed
+from clew.games.states import DRAW, States, make_status
 
 Keys = npt.NDArray[np.uint64]
 """uint64[count]: one for each position; every draw for that position is a function of it."""
@@ -45,20 +47,12 @@ class Player(Protocol):
 def keys_for(seed: int, purpose: str, games: npt.NDArray[np.int64], ply: int) -> Keys:
     """One key for each of `games` (their numbers) at a ply, uint64[count]: the same in whatever batch it stands."""
     base = np.uint64(key(seed, purpose, ply) & 0xFFFF_FFFF_FFFF_FFFF)
-    return _mixed(base + games.astype(np.uint64))
+    return hashed(base + games.astype(np.uint64))
 
 
 def uniforms(keys: Keys) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for each key, float64[count]."""
-    return (_mixed(keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _mixed(words: Keys) -> Keys:
-    """splitmix64 (Steele, Lea, Flood 2014), as a hash of each word."""
-    mixed = words + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return (hashed(keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def sample(weights: npt.NDArray[np.float64], keys: Keys) -> npt.NDArray[np.int64]:
@@ -193,11 +187,9 @@ class PerfectPlayer:
     """
 
     def __init__(self, game: Game, *, name: str = "perfect") -> None:
-        from clew.games.perfect import find_solver  # compiles much that other players do without
-
         self.name = name
         self._game = game
-        self._solver = find_solver(game.env_id)
+        self._solver = game.solver()
 
     def moves(self, states: States, keys: Keys) -> npt.NDArray[np.int64]:
         """See `Player.moves`."""

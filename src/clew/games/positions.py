@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from clew.core.errors import EvidenceError, UsageError
 from clew.core.files import canonical_json, sentences_for, sha256_of, write_bytes
 from clew.core.randomness import generator
-from clew.games.perfect import SOLVED, Scores, Solver, decisive, find_solver, optimal_moves, reachable_layers, values_of
-from clew.games.perfect.connect4 import board_keys, careful_moves
-from clew.games.rules import ONGOING, Game, States, find_game
+from clew.games.game import Game
+from clew.games.perfect import Scores, Solver, decisive, optimal_moves, reachable_layers, values_of
+from clew.games.perfect.scores import Careful
+from clew.games.rules import find_game
+from clew.games.states import ONGOING, States
 
 PHASES = ("opening", "middle", "end")
-_LAST_PLY_OF_OPENING_AND_MIDDLE = {"tictactoe": (2, 5), "connect4": (13, 25)}
 FIRST_PLY = 7
 """Stones of the earliest positions of a connect4 set."""
 FULL_FROM = 10
@@ -85,7 +86,8 @@ class PositionSet:
     @property
     def phase(self) -> NDArray[np.int64]:
         """Index into `PHASES`, int64[count]."""
-        return np.searchsorted(_LAST_PLY_OF_OPENING_AND_MIDDLE[self.env_id], self.ply).astype(np.int64)
+        last_of_phases = find_game(self.env_id).phases or (0, 0)
+        return np.searchsorted(last_of_phases, self.ply).astype(np.int64)
 
     def exclude(self, seen: States) -> PositionSet:
         """Without the positions that are among `seen`, uint64[count, 3], as they are or in the mirror.
@@ -93,7 +95,8 @@ class PositionSet:
         Every one that stands in the training data goes, early ones too: those are in any data, and a net that knows
         them by heart has not shown that it understands them. How many went is in `dropped`.
         """
-        kept = ~np.isin(_keys(self.env_id, self.states), _keys(self.env_id, seen))
+        keys = find_game(self.env_id).position_keys
+        kept = ~np.isin(keys(self.states), keys(seen))
         return replace(
             self,
             states=self.states[kept],
@@ -123,16 +126,15 @@ def position_set(
 
     The same seed and size give the same set. Raises `UsageError` for a game without a solver.
     """
-    if game.env_id not in SOLVED:
-        raise UsageError(f"There is no solver for {game.env_id}. Games with one: {', '.join(SOLVED)}.")
-    solver = solver or find_solver(game.env_id)
-    if game.env_id == "tictactoe":
-        states = np.concatenate(reachable_layers())
+    own = game.solver()
+    solver = solver or own
+    if game.lists_positions:
+        states = np.concatenate(reachable_layers(game))
         states = states[game.winner(states) == ONGOING]
         return PositionSet(game.env_id, seed, states, solver.scores(states))
     if size < 1:
         raise UsageError(f"A set of {size} positions is none. Give a size of at least 1.")
-    states = _played_out(game, seed, size, solver)
+    states = _played_out(game, seed, size, solver, cast(Careful, own))
     scores = np.empty((len(states), game.num_actions), np.int8)
     # From the end to the beginning: what the later positions left in the table shortens the earlier ones.
     order = np.argsort(-_stones(states), kind="stable")
@@ -143,7 +145,7 @@ def position_set(
     return PositionSet(game.env_id, seed, states, scores)
 
 
-def _played_out(game: Game, seed: int, size: int, solver: Solver) -> States:
+def _played_out(game: Game, seed: int, size: int, solver: Solver, careful: Careful) -> States:
     """Positions of playouts, sorted by ply, in each ply in the order they were found."""
     share = np.zeros(game.cells)
     share[FIRST_PLY:FULL_FROM], share[FULL_FROM:-1] = 1 / 3, 1
@@ -159,8 +161,8 @@ def _played_out(game: Game, seed: int, size: int, solver: Solver) -> States:
         # About half of the playouts get to where they should.
         playouts = 2 * int((quota - before)[wanted].sum())
         targets = np.resize(wanted, max(_LEAST_PLAYOUTS_A_ROUND, playouts))
-        reached = _playouts(game, targets, generator(seed, "positions", game.env_id, attempt), solver)
-        for state, key, ply in zip(reached, _keys(game.env_id, reached), _stones(reached), strict=True):
+        reached = _playouts(game, targets, generator(seed, "positions", game.env_id, attempt), solver, careful)
+        for state, key, ply in zip(reached, game.position_keys(reached), _stones(reached), strict=True):
             if len(found[ply]) < quota[ply] and int(key) not in seen:
                 seen.add(int(key))
                 found[ply].append(state)
@@ -171,7 +173,9 @@ def _played_out(game: Game, seed: int, size: int, solver: Solver) -> States:
     return np.asarray(np.stack(every)[keep], np.uint64)
 
 
-def _playouts(game: Game, targets: NDArray[np.int64], random: np.random.Generator, solver: Solver) -> States:
+def _playouts(
+    game: Game, targets: NDArray[np.int64], random: np.random.Generator, solver: Solver, careful: Careful
+) -> States:
     """The position of each playout when it has `targets` stones, of those that get so far and go on."""
     states = game.initial(len(targets))
     rates = np.resize(RANDOM_RATES, len(targets))[random.permutation(len(targets))]
@@ -182,7 +186,7 @@ def _playouts(game: Game, targets: NDArray[np.int64], random: np.random.Generato
         going = np.flatnonzero((game.winner(states) == ONGOING) & (ply < targets))
         board = states[going]
         legal = game.legal_mask(board)
-        sound = careful_moves(board)
+        sound = careful.careful_moves(board)
         if ply >= EXACT_FROM:
             asked = np.flatnonzero(~at_random[going])
             sound[asked] &= optimal_moves(solver.outcomes(board[asked]))
@@ -261,10 +265,3 @@ def open_positions(
 
 def _stones(states: States) -> NDArray[np.int64]:
     return np.asarray(np.bitwise_count(states[:, 0] | states[:, 1]), np.int64)
-
-
-def _keys(env_id: str, states: States) -> NDArray[np.uint64]:
-    """uint64[count]: equal for positions that count as one."""
-    if env_id == "connect4":
-        return board_keys(states)
-    return np.asarray(states[:, 0] | (states[:, 1] << np.uint64(9)), np.uint64)

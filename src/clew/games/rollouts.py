@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from clew.games.rules import DRAW, ONGOING, Game, cell_bit, legal_bits, make_status, play, winner
+from clew.games.bitboards.dispatch import cell_bit, legal_bits, play
+from clew.games.game import Game
 from clew.games.search import Evaluate
+from clew.games.states import DRAW, ONGOING, PASS, make_status, winner
 
 _ONE = np.uint64(1)
-_PASS = 64
 
 
 @njit(cache=True)
@@ -43,6 +44,7 @@ def _play_out_all(
     game: int,
     cells: int,
     num_actions: int,
+    longest: int,
     seed: np.uint64,
     observations: npt.NDArray[np.float32],
     values: npt.NDArray[np.float32],
@@ -64,20 +66,23 @@ def _play_out_all(
             ^ np.uint64(player)
         )
         word = _next(_next(word | _ONE))
-        while winner(status) == ONGOING:
+        for _ in range(longest):
+            if winner(status) != ONGOING:
+                break
             bits = legal_bits(game, first, second, status)
             word = _next(word)
-            action = _PASS if bits == np.uint64(0) else _drawn(bits, word)
+            action = PASS if bits == np.uint64(0) else _drawn(bits, word)
             first, second, status = play(game, first, second, status, action)
         won_by = winner(status)
-        values[index] = 0.0 if won_by == DRAW else (1.0 if won_by == player + 1 else -1.0)
+        values[index] = 0.0 if won_by in (DRAW, ONGOING) else (1.0 if won_by == player + 1 else -1.0)
 
 
 def rollouts(game: Game, seed: int) -> Evaluate:
     """Equal logits, and as value the result of one game played out at random, for the player to move: 1, 0 or -1.
 
-    The game is a function of position and `seed`. With PUCT this is the plain MCTS of Coulom (2006) with its priors
-    equal.
+    One that goes on for longer than a game can counts as a draw; what the rules remember beside the board is not in an
+    observation, and begins at 0. The game is a function of position and `seed`. With PUCT this is the plain MCTS of
+    Coulom (2006) with its priors equal.
     """
     seed_word = np.uint64(seed & 0xFFFF_FFFF_FFFF_FFFF)
 
@@ -85,7 +90,8 @@ def rollouts(game: Game, seed: int) -> Evaluate:
         observations: npt.NDArray[np.float32],
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         values = np.empty(len(observations), np.float32)
-        _play_out_all(game.code, game.cells, game.num_actions, seed_word, observations, values)
+        _play_out_all(game.code, game.cells, game.num_actions, game.max_plies, seed_word, observations, values)
+        game.raise_error()
         return np.zeros((len(observations), game.num_actions), np.float32), values
 
     return evaluate

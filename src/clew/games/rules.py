@@ -1,281 +1,103 @@
-"""The protocol of the games: what is legal, what a move does, what a net sees, how a state is stored.
-
-A state is three words, uint64[3]: the first player's stones, the second player's stones, and `status`: bit 0 the
-player to move (0 the first), bits 8-9 the winner (0 ongoing, 1, 2, 3 draw), bits 16-17 passes in a row. A board is
-uint64[count, 3]. The compiled functions here take single words and serve the search; the methods of `Game` take boards.
-"""
+"""Which games there are: those that ship, those of installed packages, and files of one's own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import importlib.metadata
+from collections.abc import Iterable
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from numba import njit
+from clew.core.errors import UsageError, nearest
+from clew.games.connect4 import CONNECT_FOUR
+from clew.games.game import Game
+from clew.games.othello import OTHELLO
+from clew.games.own_file import game_in, load_file
+from clew.games.states import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameInfo, States
+from clew.games.tictactoe import TICTACTOE
 
-from clew.core.errors import EvidenceError, UsageError, nearest
-from clew.games import connect4, othello, tictactoe
+__all__ = [
+    "DRAW",
+    "ENTRY_POINTS",
+    "FIRST_WINS",
+    "GAMES",
+    "ONGOING",
+    "SECOND_WINS",
+    "Game",
+    "GameInfo",
+    "States",
+    "env_id_of",
+    "find_game",
+    "known_game",
+]
 
-States = npt.NDArray[np.uint64]
+ENTRY_POINTS = "clew.games"
+"""Group of the entry points by which an installed package names its games: each a `Game`, or a module with one."""
 
-TICTACTOE, CONNECT4, OTHELLO = 0, 1, 2
-"""What the compiled functions call the games."""
-ONGOING, FIRST_WINS, SECOND_WINS, DRAW = 0, 1, 2, 3
-"""Winner of a state."""
+GAMES: dict[str, Game] = {game.env_id: game for game in (TICTACTOE, CONNECT_FOUR, OTHELLO)}
+"""The games that ship, by env_id."""
 
-_ONE = np.uint64(1)
-_NONE = np.uint64(0)
-
-
-@njit(cache=True, inline="always")
-def mover(status: np.uint64) -> int:
-    """The player to move: 0 or 1. In a terminal state: who moved last."""
-    return int(np.int64(status & _ONE))
-
-
-@njit(cache=True, inline="always")
-def winner(status: np.uint64) -> int:
-    """0 ongoing, 1, 2, 3 draw."""
-    return int(np.int64((status >> np.uint64(8)) & np.uint64(3)))
-
-
-@njit(cache=True, inline="always")
-def passes(status: np.uint64) -> int:
-    """Passes in a row."""
-    return int(np.int64((status >> np.uint64(16)) & np.uint64(3)))
+_loaded: dict[str, Game] = {}
+"""Games of files and packages that this process has met, by env_id: rows and models name a game so."""
 
 
-@njit(cache=True, inline="always")
-def make_status(player: int, won_by: int, passed: int) -> np.uint64:
-    """The status word."""
-    return np.uint64(player) | (np.uint64(won_by) << np.uint64(8)) | (np.uint64(passed) << np.uint64(16))
+def find_game(name: str) -> Game:
+    """The game called `name`: a shipped one, one of an installed package, or one in a file (`my_game.py`, a path).
 
-
-@njit(cache=True)
-def legal_bits(game: int, first: np.uint64, second: np.uint64, status: np.uint64) -> np.uint64:
-    """Bit a is set where action a is legal. None in an ongoing othello state: the only action is the pass (64)."""
-    if winner(status) != ONGOING:
-        return _NONE
-    if game == CONNECT4:
-        return connect4.legal_columns(first, second)
-    if game == TICTACTOE:
-        return tictactoe.legal_cells(first, second)
-    if mover(status) == 0:
-        return othello.legal_cells(first, second)
-    return othello.legal_cells(second, first)
-
-
-@njit(cache=True)
-def play(
-    game: int, first: np.uint64, second: np.uint64, status: np.uint64, action: int
-) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """The state after a legal `action` in an ongoing state. At the end the player to move is not switched."""
-    player = mover(status)
-    own, other = (first, second) if player == 0 else (second, first)
-    won_by, passed = ONGOING, 0
-    if game == CONNECT4:
-        own = connect4.drop(own, other, action)
-        if connect4.has_four(own):
-            won_by = player + 1
-        elif own | other == connect4.ALL_CELLS:
-            won_by = DRAW
-    elif game == TICTACTOE:
-        own = tictactoe.place(own, action)
-        if tictactoe.has_line(own):
-            won_by = player + 1
-        elif own | other == tictactoe.ALL_CELLS:
-            won_by = DRAW
-    else:
-        if action == othello.PASS:
-            passed = passes(status) + 1
-        else:
-            turned = othello.flips(own, other, action)
-            own |= turned | (_ONE << np.uint64(action))
-            other &= ~turned
-        if passed == 2 or (othello.legal_cells(other, own) == _NONE and othello.legal_cells(own, other) == _NONE):
-            mine, theirs = othello.count(own), othello.count(other)
-            won_by = DRAW if mine == theirs else (player + 1 if mine > theirs else 2 - player)
-    next_player = player if won_by != ONGOING else 1 - player
-    if player == 0:
-        return own, other, make_status(next_player, won_by, passed)
-    return other, own, make_status(next_player, won_by, passed)
-
-
-@njit(cache=True, inline="always")
-def cell_bit(game: int, cell: int) -> np.uint64:
-    """The bit that stands for `cell` = row * width + column."""
-    if game == CONNECT4:
-        return _ONE << np.uint64((cell % 7) * 7 + cell // 7)
-    return _ONE << np.uint64(cell)
-
-
-@njit(cache=True)
-def _play_all(game: int, states: States, actions: npt.NDArray[np.int64]) -> None:
-    for index in range(len(states)):
-        state = states[index]
-        state[0], state[1], state[2] = play(game, state[0], state[1], state[2], actions[index])
-
-
-@njit(cache=True)
-def fill_mask(game: int, num_actions: int, first: np.uint64, second: np.uint64, status: np.uint64, mask: Any) -> None:
-    """Write 1 into `mask[a]` where action a is legal, 0 elsewhere."""
-    bits = legal_bits(game, first, second, status)
-    for action in range(min(num_actions, 64)):
-        mask[action] = (bits >> np.uint64(action)) & _ONE
-    if num_actions == 65:
-        mask[64] = 1 if bits == _NONE and winner(status) == ONGOING else 0
-
-
-@njit(cache=True)
-def fill_observation(
-    game: int, cells: int, num_actions: int, first: np.uint64, second: np.uint64, status: np.uint64, observation: Any
-) -> None:
-    """Write [first's cells | second's cells | legal mask | one-hot(player to move)] into `observation`."""
-    for cell in range(cells):
-        bit = cell_bit(game, cell)
-        observation[cell] = 1.0 if first & bit else 0.0
-        observation[cells + cell] = 1.0 if second & bit else 0.0
-    fill_mask(game, num_actions, first, second, status, observation[2 * cells : 2 * cells + num_actions])
-    player = mover(status)
-    observation[2 * cells + num_actions] = 1.0 - player
-    observation[2 * cells + num_actions + 1] = player
-
-
-@njit(cache=True)
-def _observe_all(game: int, cells: int, num_actions: int, states: States, out: npt.NDArray[np.float32]) -> None:
-    for index in range(len(states)):
-        state = states[index]
-        fill_observation(game, cells, num_actions, state[0], state[1], state[2], out[index])
-
-
-@njit(cache=True)
-def _mask_all(game: int, num_actions: int, states: States, out: npt.NDArray[np.uint8]) -> None:
-    for index in range(len(states)):
-        state = states[index]
-        fill_mask(game, num_actions, state[0], state[1], state[2], out[index])
-
-
-@dataclass(frozen=True)
-class GameInfo:
-    """What the replay database's `game_metadata` says of a game: all that a trainer needs, for any game."""
-
-    env_id: str
-    display_name: str
-    board_width: int
-    board_height: int
-    num_actions: int
-    obs_size: int
-    legal_mask_offset: int
-    player_count: int = 2
-
-
-@dataclass(frozen=True)
-class Game(GameInfo):
-    """A game whose rules are here. Compiled functions know it by `code`."""
-
-    code: int = field(kw_only=True)
-    state_bytes: int = field(kw_only=True)
-
-    @property
-    def cells(self) -> int:
-        """Cells of the board."""
-        return self.board_width * self.board_height
-
-    def initial(self, count: int = 1) -> States:
-        """`count` first positions, uint64[count, 3]."""
-        states = np.zeros((count, 3), np.uint64)
-        if self.code == OTHELLO:
-            states[:, 0], states[:, 1] = othello.START_FIRST, othello.START_SECOND
-        return states
-
-    def play(self, states: States, actions: npt.ArrayLike) -> States:
-        """The states after one action each; `states` stay as they are.
-
-        Raises `UsageError` for an action that is not legal.
-        """
-        chosen = np.asarray(actions, np.int64)
-        legal = self.legal_mask(states)
-        fits = (chosen >= 0) & (chosen < self.num_actions)
-        fits[fits] &= legal[np.flatnonzero(fits), chosen[fits]]
-        if not fits.all():
-            wrong = int(np.flatnonzero(~fits)[0])
-            raise UsageError(f"Action {chosen[wrong]} is not legal in this {self.display_name} position.")
-        played = states.copy()
-        _play_all(self.code, played, chosen)
-        return played
-
-    def legal_mask(self, states: States) -> npt.NDArray[np.bool_]:
-        """bool[count, num_actions]; all False in a terminal state."""
-        mask = np.empty((len(states), self.num_actions), np.uint8)
-        _mask_all(self.code, self.num_actions, states, mask)
-        return mask.view(np.bool_)
-
-    def observe(self, states: States) -> npt.NDArray[np.float32]:
-        """float32[count, obs_size]: what the net sees."""
-        observations = np.empty((len(states), self.obs_size), np.float32)
-        _observe_all(self.code, self.cells, self.num_actions, states, observations)
-        return observations
-
-    def winner(self, states: States) -> npt.NDArray[np.int64]:
-        """int64[count]: 0 ongoing, 1, 2, 3 draw."""
-        return ((states[:, 2] >> np.uint64(8)) & np.uint64(3)).astype(np.int64)
-
-    def mover(self, states: States) -> npt.NDArray[np.int64]:
-        """int64[count]: the player to move, 0 or 1; in a terminal state who moved last."""
-        return (states[:, 2] & _ONE).astype(np.int64)
-
-    def rewards(self, states: States) -> npt.NDArray[np.float32]:
-        """float32[count], from the view of the player who has just moved: 1 won, -1 lost, 0 draw or ongoing."""
-        won_by = self.winner(states)
-        decided = (won_by == FIRST_WINS) | (won_by == SECOND_WINS)
-        # At the end the player to move is not switched: it is who moved last.
-        return np.where(decided, np.where(won_by == self.mover(states) + 1, 1.0, -1.0), 0.0).astype(np.float32)
-
-    def to_blob(self, state: States) -> bytes:
-        """The stored form of one state, uint64[3]: cells (0, 1, 2), player (1, 2), winner, and othello's passes."""
-        blob = np.zeros(self.state_bytes, np.uint8)
-        for cell in range(self.cells):
-            bit = cell_bit(self.code, cell)
-            blob[cell] = 1 if state[0] & bit else 2 if state[1] & bit else 0
-        blob[self.cells] = mover(state[2]) + 1
-        blob[self.cells + 1] = winner(state[2])
-        if self.code == OTHELLO:
-            blob[self.cells + 2] = passes(state[2])
-        return blob.tobytes()
-
-    def from_blob(self, blob: bytes) -> States:
-        """The state, uint64[3], of its stored form. Raises `EvidenceError` for a wrong length or wrong values."""
-        if len(blob) != self.state_bytes:
-            raise EvidenceError(
-                f"A stored state of {self.display_name} has {len(blob)} bytes where {self.state_bytes} are due."
-            )
-        values = np.frombuffer(blob, np.uint8)
-        tail = values[self.cells :]
-        if values[: self.cells].max() > 2 or tail[0] not in (1, 2) or tail[1] > 3 or (len(tail) > 2 and tail[2] > 2):
-            raise EvidenceError(f"A stored state of {self.display_name} holds a cell, player or winner that is none.")
-        state = np.zeros(3, np.uint64)
-        for cell in np.flatnonzero(values[: self.cells]):
-            state[values[cell] - 1] |= cell_bit(self.code, int(cell))
-        state[2] = make_status(int(tail[0]) - 1, int(tail[1]), int(tail[2]) if len(tail) > 2 else 0)
-        return state
-
-
-GAMES = {
-    game.env_id: game
-    for game in (
-        Game("tictactoe", "Tic-Tac-Toe", 3, 3, 9, 29, 18, code=TICTACTOE, state_bytes=11),
-        Game("connect4", "Connect 4", 7, 6, 7, 93, 84, code=CONNECT4, state_bytes=44),
-        Game("othello", "Othello", 8, 8, 65, 195, 128, code=OTHELLO, state_bytes=67),
+    Raises `UsageError` naming the nearest for an unknown one, or what is wrong with the file.
+    """
+    found = known_game(name)
+    if found is not None:
+        return found
+    file = f" Its file is named with its ending: {name}.py." if Path(f"{name}.py").is_file() else ""
+    known = [*GAMES, *_installed()]
+    raise UsageError(
+        f"There is no game '{name}'.{file or nearest(name, known)} Games with rules here: {', '.join(known)}; or a "
+        "file of your own, my_game.py."
     )
-}
-"""The games whose rules are here, by env_id."""
 
 
-def find_game(env_id: str) -> Game:
-    """The game called `env_id`. Raises `UsageError` naming the nearest for an unknown one."""
-    if env_id not in GAMES:
-        raise UsageError(
-            f"There is no game '{env_id}'.{nearest(env_id, list(GAMES))} Games with rules here: {', '.join(GAMES)}."
-        )
-    return GAMES[env_id]
+def known_game(name: str) -> Game | None:
+    """`find_game`, or None where the rules of a game of this name are not here.
+
+    Raises `UsageError` for a file that is named and holds no game.
+    """
+    if name in GAMES:
+        return GAMES[name]
+    if is_file(name):
+        return _remembered(load_file(Path(name)))
+    if name in _loaded:
+        return _loaded[name]
+    for point in _installed_as(name):
+        try:
+            found = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"The game '{name}' of an installed package ({point.value}) cannot be loaded: "
+                f"{type(error).__name__}: {error}."
+            ) from error
+        return _remembered(found if isinstance(found, Game) else game_in(found, point.value))
+    return None
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` means a file with a game in it."""
+    return name.endswith(".py")
+
+
+def env_id_of(name: str) -> str:
+    """What rows and models call the game that is named: its own name where `name` is a file, else `name` itself."""
+    return find_game(name).env_id if is_file(name) else name
+
+
+def _remembered(game: Game) -> Game:
+    if game.env_id in GAMES:
+        raise UsageError(f"The game '{game.env_id}' ships with Clew: give yours another name.")
+    _loaded[game.env_id] = game
+    return game
+
+
+def _installed() -> list[str]:
+    return [point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+
+
+def _installed_as(name: str) -> Iterable[importlib.metadata.EntryPoint]:
+    return importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)

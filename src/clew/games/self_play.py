@@ -9,33 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.randomness import generator, key
+from clew.games.game import Game
 from clew.games.replay import Transition
-from clew.games.rules import ONGOING, Game, States
 from clew.games.search import Evaluate, Search, SearchSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfPlaySettings:
-    """How games are played against oneself."""
-
-    lanes: int = 64
-    """Games that are played side by side; the leaves of all are one batch of the net."""
-    search: SearchSettings = field(default_factory=SearchSettings)
-    """The search of each move."""
-    max_simulations: int = 0
-    """The most simulations that a move will ever have, where `SelfPlay.simulations` rises; 0: those of `search`."""
-    temp_threshold: int = 15
-    """Plies during which moves are drawn; afterwards the best is played."""
-    temperature: float = 1.0
-    """Sharpness of the draw from PUCT's visit counts. (Gumbel's draw is its noise.)"""
-    full_search_share: float = 1.0
-    """Playout-cap randomisation: share of the moves with all simulations (Wu 2019)."""
-    cheap_simulations: int = 8
-    """Simulations of the other moves; they are searched without noise."""
-    opening_share: float = 0.0
-    """Share of the games that begin after moves drawn at random, so that the net also learns what follows mistakes."""
-    opening_plies: int = 0
-    """The most moves of such an opening; how many is drawn. They are not part of the episode."""
+from clew.games.states import ONGOING, States
+from clew.recipes.alphazero import Actor
 
 
 @dataclass
@@ -50,19 +28,21 @@ class _Lane:
 
 
 class SelfPlay:
-    """Plays `settings.lanes` games at once. All draws are keyed by `seed` and the number of the episode.
+    """Plays `settings.lanes` games at once, as the section `actor` of a recipe says.
+
+    All draws are keyed by `seed` and the number of the episode.
 
     `actor` and `began` (unix seconds) go into the ids of the rows, so that two actors, or two lives of one, never
     write the same id.
     """
 
-    def __init__(self, game: Game, settings: SelfPlaySettings, *, actor: str, began: int, seed: int) -> None:
+    def __init__(self, game: Game, settings: Actor, *, actor: str, began: int, seed: int) -> None:
         self._game, self._settings = game, settings
         self._actor, self._began, self._seed = actor, began, seed
-        self.simulations = settings.search.simulations
+        self.simulations = settings.simulations
         """Simulations of a full search; may be changed between moves."""
-        most = max(settings.max_simulations, settings.search.simulations, settings.cheap_simulations)
-        self._search = Search(game, settings.lanes, settings.search, max_simulations=most)
+        most = max(settings.max_simulations, settings.simulations, settings.cheap_simulations)
+        self._search = Search(game, settings.lanes, SearchSettings.of(settings), max_simulations=most)
         self._lanes = [_Lane(number) for number in range(settings.lanes)]
         self._states = np.concatenate([self._first_state(lane) for lane in self._lanes])
         self._next_episode = settings.lanes
@@ -88,6 +68,8 @@ class SelfPlay:
                 self._lanes[index] = _Lane(self._next_episode)
                 self._next_episode += 1
                 played[index] = self._first_state(self._lanes[index])[0]
+            else:
+                self._game.check_length(len(lane.actions))
         self.moves += len(actions)
         self._states = played
         self._search.advance(np.where(over, -1, actions))
@@ -120,7 +102,7 @@ class SelfPlay:
         draws = np.array([self._random("move", lane).random(2) for lane in self._lanes])
         full = draws[:, 0] < settings.full_search_share
         exploring = plies < settings.temp_threshold
-        gumbel = settings.search.method == "gumbel"
+        gumbel = settings.method == "gumbel"
         found = self._search.run(
             self._states,
             evaluate,
@@ -133,8 +115,7 @@ class SelfPlay:
         )
         actions = found.action.copy()
         if not gumbel and exploring.any():
-            sharpened = found.policy[exploring].astype(np.float64) ** (1.0 / settings.temperature)
-            actions[exploring] = drawn(sharpened / sharpened.sum(axis=1, keepdims=True), draws[exploring, 1])
+            actions[exploring] = drawn(found.policy[exploring], draws[exploring, 1])
         return actions, found.policy, found.value
 
     def _random(self, purpose: str, lane: _Lane) -> np.random.Generator:
@@ -143,7 +124,7 @@ class SelfPlay:
     def _episode(self, lane: _Lane, last: States, timestamp: int) -> list[Transition]:
         states = np.stack([*lane.states, last])
         observations = self._game.observe(states)
-        blobs = [self._game.to_blob(state) for state in states]
+        blobs = [blob.tobytes() for blob in self._game.codec.to_blobs(states)]
         final_reward = float(self._game.rewards(last[None])[0])
         count = len(lane.actions)
         episode_id = f"{self._actor}-ep-{lane.episode}-{self._began}"

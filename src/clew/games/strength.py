@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from clew.core.errors import ClewError, UsageError
 from clew.core.intervals import Share, share
 from clew.core.randomness import generator
+from clew.games.game import Game
 from clew.games.perfect import best_moves, optimal_moves
 from clew.games.perfect.exhaustive import Exhaustive, play_all_replies
 from clew.games.positions import (
@@ -29,8 +30,8 @@ from clew.games.positions import (
     position_set,
     save_positions,
 )
-from clew.games.rules import Game, States
 from clew.games.search import Evaluate, Search, SearchSettings
+from clew.games.states import States
 
 __all__ = [
     "DEFAULT_SIZE",
@@ -221,7 +222,7 @@ def searched_moves(
 
 
 def never_loses(game: Game, evaluate: Evaluate) -> Exhaustive:
-    """Play the raw net of tictactoe against every reply there is, from either seat (see `Exhaustive`)."""
+    """Play the raw net of a small game against every reply there is, from either seat (see `play_all_replies`)."""
     return play_all_replies(game, lambda states: raw_moves(game, evaluate, states))
 
 

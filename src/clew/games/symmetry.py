@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import UsageError
-from clew.games.rules import GameInfo
+from clew.games.rules import known_game
+from clew.games.states import GameInfo
 
-Which = Literal["auto", "none", "mirror", "all"]
-
-_ALLOWED: dict[str, Which] = {"tictactoe": "all", "connect4": "mirror", "othello": "all"}
-"""What the rules of the games known here do not change under."""
+Which = Literal["auto", "none", "mirror", "turn", "all"]
 
 
 @dataclass(frozen=True)
@@ -31,17 +29,20 @@ class Symmetries:
 
 
 def symmetries(info: GameInfo, which: Which) -> Symmetries:
-    """The symmetries `which` of a game: mirror (left and right), all (the eight of a square), auto, none.
+    """The symmetries `which` of a game: mirror (left and right), turn (half a turn), all (eight), auto, none.
 
     Auto: those of the games known here, none for any other. Raises `UsageError` where the board or the actions of
     the game do not allow them.
     """
     if which == "auto":
-        which = _ALLOWED.get(info.env_id, "none")
+        game = known_game(info.env_id)
+        which = "none" if game is None else game.symmetry
     height, width, cells = info.board_height, info.board_width, info.board_height * info.board_width
     board = np.arange(cells).reshape(height, width)
     boards = [board]
-    if which != "none":
+    if which == "turn":
+        boards.append(board[::-1, ::-1])
+    elif which != "none":
         boards.append(board[:, ::-1])
     if which == "all":
         if height != width:

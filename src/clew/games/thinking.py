@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.randomness import key
+from clew.games.game import Game
 from clew.games.players import checked
-from clew.games.rules import Game, States
 from clew.games.search import Evaluate, Search, SearchSettings
+from clew.games.states import States
 
 
 @dataclass(frozen=True)

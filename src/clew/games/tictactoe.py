@@ -1,32 +1,50 @@
-"""Tic-tac-toe on bitboards: bit row * 3 + column of a word is a cell."""
+"""Tic-Tac-Toe."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+import numpy.typing as npt
 
-ALL_CELLS = np.uint64(0x1FF)
-_ONE = np.uint64(1)
-_LINES = np.array([0x007, 0x038, 0x1C0, 0x049, 0x092, 0x124, 0x111, 0x054], dtype=np.uint64)
-"""Three rows, three columns, two diagonals."""
-
-
-@njit(cache=True, inline="always")
-def legal_cells(first: np.uint64, second: np.uint64) -> np.uint64:
-    """Bits of the empty cells; the game must be going on."""
-    return ALL_CELLS & ~(first | second)
+from clew.games import board
+from clew.games.bitboards.dispatch import TICTACTOE as CODE
+from clew.games.game import Game
+from clew.games.states import States
 
 
-@njit(cache=True)
-def has_line(stones: np.uint64) -> bool:
-    """Whether `stones` hold three in a line."""
-    for line in _LINES:
-        if stones & line == line:
-            return True
-    return False
+class TicTacToe(Game):
+    """Three in a line on 3 x 3 cells; actions are cells."""
+
+    code = CODE
+    lists_positions = True
+    phases = (2, 5)
+    solver_named = "clew.games.perfect.tictactoe:TicTacToeSolver"
+
+    def __init__(self) -> None:
+        super().__init__("tictactoe", 3, 3, title="Tic-Tac-Toe", symmetry="all", max_plies=9, opening_plies=2)
+
+    def longest_line(self, nodes: int) -> int:
+        """See `Game.longest_line`."""
+        return self.max_plies + 1
+
+    def position_keys(self, states: States) -> npt.NDArray[np.uint64]:
+        """See `Game.position_keys`."""
+        return np.asarray(states[:, 0] | (states[:, 1] << np.uint64(9)), np.uint64)
+
+    def draw(self, state: States) -> str:
+        """The board with the numbers of the free cells."""
+        cells = [str(cell) if sign == board.EMPTY else sign for cell, sign in enumerate(board.signs(self, state))]
+        return "\n---+---+---\n".join(" " + " | ".join(cells[row : row + 3]) for row in (0, 3, 6))
+
+    def move_name(self, action: int) -> str:
+        """The number of a cell."""
+        return str(action)
+
+    def _why_not(self, state: States, action: int) -> str:
+        return f"Cell {action} is taken."
+
+    def how_to_move(self) -> str:
+        """See `Game.how_to_move`."""
+        return "write the number of a cell, 0 to 8, or row,col"
 
 
-@njit(cache=True, inline="always")
-def place(stones: np.uint64, action: int) -> np.uint64:
-    """`stones` with one more on cell `action`."""
-    return stones | (_ONE << np.uint64(action))
+TICTACTOE = TicTacToe()

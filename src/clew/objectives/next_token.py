@@ -16,10 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clew.bundle.sampling import Sampling, sample
 from clew.core.errors import CheckpointError, EvidenceError
 from clew.core.randomness import generator, key
 from clew.models.gpt import GPT, GPTConfig, dropout_planes
 from clew.objectives.packing import IGNORED, PackedStream, Rows, Tokens, evaluation_rows
+from clew.proofs.evaluation.bits import bits_per_byte
 from clew.proofs.evidence import TOKENIZER, PreparedProofs
 from clew.proofs.tokenizers import Tokenizer, load_tokenizer
 from clew.runs.progress import Evaluation
@@ -61,8 +63,8 @@ class NextToken(Objective):
         self.model.to(placement.device)
         training = prepared.texts(prepared.split.train)
         held_out = prepared.texts(prepared.split.validation)
-        self.stream = PackedStream(_encode(tokenizer, training), sizes.context_length, recipe.seed)
-        held_out_tokens = _encode(tokenizer, held_out)
+        training_tokens, held_out_tokens = _encode(tokenizer, training), _encode(tokenizer, held_out)
+        self.stream = PackedStream(training_tokens, sizes.context_length, recipe.seed)
         self.training_bytes = sum(len(text.encode()) for text in training)
         self._held_out_bytes = sum(len(text.encode()) for text in held_out)
         self._held_out_files = len(held_out)
@@ -109,9 +111,11 @@ class NextToken(Objective):
             sums[0] += float(_summed_cross_entropy(logits, targets))
             sums[1] += int((part.targets != IGNORED).sum())
         nats, tokens_scored = place.sum(sums.to(place.device, _widest(place.device))).tolist()
-        bits = (nats + self._held_out_files * math.log(self.config.vocab_size)) / math.log(2)
+        vocab_size, size = self.config.vocab_size, self._held_out_bytes
         figures = {
-            "validation_bits_per_byte": bits / self._held_out_bytes,
+            "validation_bits_per_byte": bits_per_byte(
+                nats, files=self._held_out_files, vocab_size=vocab_size, size=size
+            ),
             "validation_loss": nats / tokens_scored,
         }
         samples = (self._sample(),) if self._recipe.samples.sample_tokens and place.leads else ()
@@ -178,15 +182,11 @@ class NextToken(Objective):
         written = _encode(self._tokenizer, [wanted.sample_prompt])[0].tolist()
         draws = generator(self._recipe.seed, "sample").random(wanted.sample_tokens)
         cache = self.model.empty_cache(1)
+        sampling = Sampling(temperature=wanted.sample_temperature, top_p=wanted.sample_top_p)
         tokens = written
         for draw in draws:
             logits, cache = self.model.forward_cached(torch.tensor([tokens], device=device), cache)
-            probabilities = torch.softmax(logits[0, -1].double().cpu() / wanted.sample_temperature, dim=-1)
-            ordered, order = probabilities.sort(descending=True, stable=True)
-            kept = ordered.cumsum(0) - ordered < wanted.sample_top_p
-            cumulative = (ordered * kept).cumsum(0)
-            index = int(torch.searchsorted(cumulative, float(draw) * float(cumulative[-1]), right=True))
-            tokens = [int(order[min(index, len(order) - 1)])]
+            tokens = [sample(logits[0, -1].float().cpu().numpy(), sampling, float(draw))]
             written += tokens
         return self._tokenizer.decode(written)
 

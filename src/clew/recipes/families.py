@@ -30,6 +30,8 @@ class Family:
     """`prepare(recipe) -> Prepared`: reads and checks the evidence. No torch, no side effect."""
     make: str
     """`make(prepared, folder, placement) -> Objective`: the objective of the run in `folder`."""
+    model: str = ""
+    """What its checkpoints call the model that they hold, where that is not the objective."""
     place: str = ""
     """The recipe's key that says where the evidence lies, such as "data.db"."""
     exporter: str = ""
@@ -58,15 +60,17 @@ _SHIPPED = (
         recipe="clew.recipes.next_token:NextTokenRecipe",
         prepare="clew.proofs.evidence:prepare",
         make="clew.objectives.next_token:NextToken",
+        model="gpt",
         place="data.data_dir",
-        exporter="clew.export.publish:export_gpt",
-        evaluator="clew.proofs.evaluation:evaluate",
+        exporter="clew.export.gpt:export_gpt",
+        evaluator="clew.proofs.evaluation.report:evaluate_proofs",
     ),
     Family(
         objective="alphazero",
         recipe="clew.recipes.alphazero:AlphaZeroRecipe",
         prepare="clew.games.evidence:prepare",
         make="clew.objectives.alphazero:AlphaZero",
+        model="policy_value",
         place="data.db",
         exporter="clew.export.policy_value:export_policy_value",
         evaluator="clew.games.evaluation:evaluate",

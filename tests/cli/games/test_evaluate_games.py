@@ -11,7 +11,6 @@ import pytest
 
 from clew.cli.main import main
 from clew.games.arena import play_games, play_match, verdict
-from clew.games.perfect import find_solver
 from clew.games.players import net_player, random_player
 from clew.games.replay import Transition, open_replay
 from clew.games.rules import GameInfo, find_game
@@ -153,7 +152,7 @@ def test_positions_that_stand_in_the_database_are_not_measured_on(tmp_path, caps
     for ply in range(24):
         states = game.play(states, played.actions[:, ply])
     states = np.unique(states, axis=0)
-    few = PositionSet("connect4", 1, states, find_solver("connect4").scores(states))
+    few = PositionSet("connect4", 1, states, find_game("connect4").solver().scores(states))
     save_positions(tmp_path / "positions.npz", few)
     model = write_random_net(tmp_path / "net.onnx", "connect4")
     seen = np.zeros(game.obs_size, np.float32)

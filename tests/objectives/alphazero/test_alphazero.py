@@ -18,11 +18,10 @@ from clew.cli.main import main
 from clew.games.evidence import prepare
 from clew.games.replay import open_replay
 from clew.games.rules import GameInfo, find_game
-from clew.games.search import SearchSettings
-from clew.games.self_play import SelfPlay, SelfPlaySettings
+from clew.games.self_play import SelfPlay
 from clew.objectives.alphazero.objective import AlphaZero, net_config
 from clew.objectives.alphazero.publishing import thinned
-from clew.recipes.alphazero import AlphaZeroRecipe
+from clew.recipes.alphazero import Actor, AlphaZeroRecipe
 from clew.training.devices import Placement
 from clew.training.objective import Shard
 from small_runs import clew_command, environment, losses, torchrun_command
@@ -32,9 +31,7 @@ CPU = Placement(torch.device("cpu"), torch.float32)
 
 def fill(db: Path, env_id: str = "tictactoe", *, games: int = 60, seed: int = 0, actor: str = "fill") -> None:
     game = find_game(env_id)
-    play = SelfPlay(
-        game, SelfPlaySettings(lanes=20, search=SearchSettings(simulations=2)), actor=actor, began=seed, seed=seed
-    )
+    play = SelfPlay(game, Actor(lanes=20, simulations=2), actor=actor, began=seed, seed=seed)
     with open_replay(db, create=True) as replay:
         replay.upsert_metadata(game)
         written = 0

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
+from clew import recipes
 from clew.cli.flags import Json, Options, parse
-from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED
+from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from clew.core.stopping import stop_requested
 from clew.core.waiting import Pauses
-from clew.recipes.alphazero import Actor
+from clew.recipes.alphazero import Actor, AlphaZeroRecipe
 from clew.runs.metrics import print_json
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 class ActorOptions(Options):
     """Play games against oneself with the newest model, and write them into a replay database."""
 
+    recipe: Path | None = None
+    """A recipe of the objective alphazero: game, database, model, seed and how to play are as it says, where no flag
+    beside it says otherwise."""
     env_id: str = "tictactoe"
-    """The game: tictactoe, connect4, othello."""
+    """The game: tictactoe, connect4, othello, or a file of your own, my_game.py."""
     db: str = "data/replay.db"
     """The database: path of an SQLite file, or a postgresql:// URL. Made when it is not there."""
     model: Path = Path("data/models/latest.onnx")
@@ -52,37 +56,25 @@ class ActorOptions(Options):
 
 def main(arguments: list[str]) -> int:
     """Run `clew actor`."""
-    options = parse(ActorOptions, arguments, program="clew actor")
+    options = _parse(arguments)
 
     from clew.bundle.policy_value import HotModel
     from clew.core.randomness import key
     from clew.games.replay import open_replay
     from clew.games.rules import find_game
-    from clew.games.search import SearchSettings
-    from clew.games.self_play import SelfPlay, SelfPlaySettings
+    from clew.games.self_play import SelfPlay
 
     game = find_game(options.env_id)
     name, began = options.name or f"{game.env_id}-{socket.gethostname()}-{os.getpid()}", int(time.time())
     how = options.play
-    settings = SelfPlaySettings(
-        lanes=min(how.lanes, options.episodes) if options.episodes else how.lanes,
-        search=SearchSettings(
-            simulations=how.simulations,
-            method=how.method,
-            c_puct=how.c_puct,
-            dirichlet_alpha=how.dirichlet_alpha,
-            root_noise=how.root_noise,
-            considered_actions=how.considered_actions,
-            foresight=how.foresight,
-        ),
-        max_simulations=how.max_simulations,
-        temp_threshold=how.temp_threshold,
-        full_search_share=how.full_search_share,
-        cheap_simulations=how.cheap_simulations,
-        opening_share=how.opening_share,
-        opening_plies=how.opening_plies,
+    lanes = min(how.lanes, options.episodes) if options.episodes else how.lanes
+    play = SelfPlay(
+        game,
+        how.model_copy(update={"lanes": lanes}),
+        actor=name,
+        began=began,
+        seed=key(options.seed, name, began) % 2**63,
     )
-    play = SelfPlay(game, settings, actor=name, began=began, seed=key(options.seed, name, began) % 2**63)
     hot = HotModel(
         options.model,
         env_id=game.env_id,
@@ -117,6 +109,26 @@ def main(arguments: list[str]) -> int:
         seconds = time.monotonic() - since
         print_json({"episodes": episodes, "moves": play.moves, "seconds": round(seconds, 3)})
     return EXIT_INTERRUPTED if stop.is_set() else EXIT_DONE
+
+
+def _parse(arguments: list[str]) -> ActorOptions:
+    """The flags, laid over the recipe that they name."""
+    options = parse(ActorOptions, arguments, program="clew actor")
+    if options.recipe is None:
+        return options
+    recipe = recipes.load(str(options.recipe))
+    if not isinstance(recipe, AlphaZeroRecipe):
+        raise UsageError(
+            f"{options.recipe} is a recipe of the objective {recipe.objective}: an actor takes one of alphazero."
+        )
+    told = ActorOptions(
+        env_id=recipe.data.env_id,
+        db=recipe.data.db,
+        model=Path(recipe.outputs.model_dir) / "latest.onnx",
+        seed=recipe.seed,
+        play=recipe.actor,
+    )
+    return parse(ActorOptions, arguments, program="clew actor", default=told)
 
 
 def _write(episode: list[Transition], replay: Replay, stop: threading.Event, patience: float) -> None:

@@ -29,7 +29,7 @@ class EvaluateGamesOptions(Options):
     db: str = "data/replay.db"
     """The replay database, whose description of the game must agree with the rules here; it may be missing."""
     env_id: str = "tictactoe"
-    """The game: tictactoe, connect4, othello."""
+    """The game: tictactoe, connect4, othello, or a file of your own, my_game.py."""
     games: int = pydantic.Field(default=100, ge=2)
     """Games to play: an even number."""
     opponent: str = "random"
@@ -82,9 +82,7 @@ def main(arguments: list[str]) -> int:
         "threads": options.threads,
     }
     if options.solver:
-        from clew.games.perfect import find_solver
-
-        find_solver(game.env_id)  # that there is none is said before the games are played
+        game.solver()  # that there is none is said before the games are played
     one = model_player(options.model, game, **plays)
     two = opponent_named(options.opponent, game, **plays)
     opening_plies = _opening_plies(options, game)
@@ -132,8 +130,7 @@ def _opening_plies(options: EvaluateGamesOptions, game: Game) -> int:
     from clew.cli.games.opponents import default_opening_plies
 
     perfect = options.opponent == "perfect"
-    quick = game.env_id == "tictactoe"
-    if options.opponent == "random" or (perfect and quick) or (options.temperature > 0 and not perfect):
+    if options.opponent == "random" or (perfect and game.lists_positions) or (options.temperature > 0 and not perfect):
         return 0
     return default_opening_plies(game, perfect=perfect)
 

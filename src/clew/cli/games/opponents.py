@@ -17,12 +17,14 @@ OPPONENTS = "random, perfect, mcts:N (N simulations a move without a net), or a 
 
 
 def game_to_play(env_id: str, db: str | None = None) -> Game:
-    """The rules of `env_id`; where the database `db` describes the game, its sizes must be theirs.
+    """The rules of a game by its name or file; where the database `db` describes the game, its sizes must be theirs.
 
     A database that is not there is passed over. Raises `UsageError` for a game whose rules are not known here.
     """
-    from clew.games.rules import GAMES, find_game
+    from clew.games.rules import GAMES, find_game, is_file, known_game
 
+    named = find_game(env_id) if is_file(env_id) else known_game(env_id)
+    asked = env_id if named is None else named.env_id
     described: dict[str, GameInfo] = {}
     name = ""
     if db is not None and exists(db):
@@ -30,17 +32,17 @@ def game_to_play(env_id: str, db: str | None = None) -> Game:
 
         with open_replay(db) as replay:
             described, name = replay.metadata(), replay.name
-    if env_id in described and env_id not in GAMES:
+    if named is None and asked in described:
         raise UsageError(
             f"{name} describes the game '{env_id}', but its rules are not known here, so that it cannot be played. "
-            f"Games with rules here: {', '.join(GAMES)}."
+            f"Games with rules here: {', '.join(GAMES)}. Where they are in a file, name that: --env-id my_game.py."
         )
-    game = find_game(env_id)
-    if env_id in described:
-        found = described[env_id]
+    game = named or find_game(env_id)
+    if asked in described:
+        found = described[asked]
         if (found.obs_size, found.num_actions) != (game.obs_size, game.num_actions):
             raise UsageError(
-                f"{name} describes {env_id} with observations of {found.obs_size} numbers and {found.num_actions} "
+                f"{name} describes {asked} with observations of {found.obs_size} numbers and {found.num_actions} "
                 f"actions, where its rules here have {game.obs_size} and {game.num_actions}: its rows are of another "
                 "game. Name another database, or another --env-id."
             )
@@ -54,18 +56,12 @@ def exists(db: str) -> bool:
     return not is_file(db) or Path(db.removeprefix("sqlite:///")).exists()
 
 
-SOLVED_IN_SECONDS = 8
-"""Stones on a Connect Four board from which the perfect player needs seconds at the most; before, minutes."""
-
-
 def default_opening_plies(game: Game, *, perfect: bool = False) -> int:
     """Random moves that tell games of players without chance apart, and leave enough of a game to be played.
 
     `perfect`: the perfect player takes part.
     """
-    if perfect and game.env_id == "connect4":
-        return SOLVED_IN_SECONDS
-    return 2 if game.env_id == "tictactoe" else 4
+    return (perfect and game.solved_from) or game.opening_plies
 
 
 def load_model(path: Path, game: Game, *, threads: int) -> PolicyValueModel:

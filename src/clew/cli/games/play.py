@@ -26,7 +26,7 @@ class PlayOptions(Options):
     """Play a game against a model."""
 
     env_id: Positional[str]
-    """The game: tictactoe, connect4, othello."""
+    """The game: tictactoe, connect4, othello, or a file of your own, my_game.py."""
     model: Path | None = None
     """The model's ONNX file; by default data/models/latest.onnx where it is there, else random playouts."""
     without_model: bool = False
@@ -102,11 +102,9 @@ class Session:
 
     def play(self) -> None:
         """Play until the game is over or the person leaves."""
-        from clew.games.board import draw
-
         while self._game.winner(self._positions[-1][None])[0] == 0:
             if self._mover() == self._human:
-                print(draw(self._game, self._positions[-1]) + "\n")
+                print(self._game.draw(self._positions[-1]) + "\n")
                 if self._hints:
                     self._show(self._think(), "The search would play")
                 if not self._ask():
@@ -116,14 +114,12 @@ class Session:
                 thought = self._think()
                 self._show(thought, "Clew plays")
                 self._move(thought.action)
-        print(draw(self._game, self._positions[-1]) + "\n")
+        print(self._game.draw(self._positions[-1]) + "\n")
         winner = int(self._game.winner(self._positions[-1][None])[0])
         print("A draw." if winner == 3 else "You win!" if winner == self._human + 1 else "Clew wins.")
 
     def _ask(self) -> bool:
         """Ask until a move is made or taken back; False when the person leaves."""
-        from clew.games.board import draw, parse_move
-
         while True:
             try:
                 text = input("Your move: ").strip()
@@ -137,7 +133,7 @@ class Session:
             if word in ("", "help", "?"):
                 print(HELP)
             elif word == "board":
-                print(draw(self._game, self._positions[-1]) + "\n")
+                print(self._game.draw(self._positions[-1]) + "\n")
             elif word == "hint":
                 self._show(self._think(), "The search would play")
             elif word == "undo":
@@ -146,7 +142,7 @@ class Session:
                 print("There is no move of yours to take back.")
             else:
                 try:
-                    action = parse_move(self._game, self._positions[-1], text)
+                    action = self._game.parse_move(self._positions[-1], text)
                 except UsageError as error:
                     print(error)
                     continue
@@ -176,13 +172,11 @@ class Session:
         return int(self._game.mover(self._positions[index][None])[0])
 
     def _show(self, thought: Thought, who: str) -> None:
-        from clew.games.board import move_name
-
-        print(f"{who} {move_name(self._game, thought.action)} (value {thought.value:+.2f}).")
+        print(f"{who} {self._game.move_name(thought.action)} (value {thought.value:+.2f}).")
         print(f"  {'move':>5}  {'visits':>7}  {'value':>6}  {'prior':>6}")
         for move in thought.best(SHOWN_MOVES):
             value = thought.action_values[move]
             shown = "" if math.isnan(value) else f"{value:+.2f}"
             visits = thought.visits[move]
-            print(f"  {move_name(self._game, move):>5}  {visits:>7}  {shown:>6}  {thought.priors[move]:>6.1%}")
-        print(f"  expected: {' '.join(move_name(self._game, move) for move in thought.line)}\n")
+            print(f"  {self._game.move_name(move):>5}  {visits:>7}  {shown:>6}  {thought.priors[move]:>6.1%}")
+        print(f"  expected: {' '.join(self._game.move_name(move) for move in thought.line)}\n")

@@ -71,14 +71,13 @@ def _seat(player: int) -> str:
 
 def _move_text(row: Transition, seat: str, moves: int) -> str:
     """One move: who, where, how good; the policy; the board after it, where the rules are known."""
-    from clew.games.board import draw, move_name
     from clew.games.replay import as_floats
-    from clew.games.rules import GAMES
+    from clew.games.rules import known_game
 
-    game = GAMES.get(row.env_id)
+    game = known_game(row.env_id)
 
     def name(action: int) -> str:
-        return move_name(game, action) if game and 0 <= action < game.num_actions else str(action)
+        return game.move_name(action) if game and 0 <= action < game.num_actions else str(action)
 
     outcome = "none" if row.game_outcome is None else f"{row.game_outcome:+g}"
     text = f"{row.step_number:>3}. {seat} plays {name(row.action)}  value {row.mcts_value:+.3f}, outcome {outcome}"
@@ -92,7 +91,7 @@ def _move_text(row: Transition, seat: str, moves: int) -> str:
     if game is None:
         return text
     try:
-        board = draw(game, game.from_blob(row.next_state))
+        board = game.draw(game.from_blob(row.next_state))
     except EvidenceError as error:
         return f"{text}\n     {error}"
     return text + "\n" + "\n".join(f"     {line}" for line in board.splitlines())

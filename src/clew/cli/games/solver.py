@@ -62,7 +62,7 @@ def hold_against_solver(
         "",
         table([raw, searched]),
     ]
-    if game.env_id == "tictactoe":
+    if game.lists_positions:
         every = never_loses(game, evaluate)
         values["every_game"] = asdict(every) | {"never_loses": every.never_loses}
         lost = f"{every.lost_ends[0]} ways to lose as first player and {every.lost_ends[1]} as second"
@@ -85,8 +85,8 @@ def _positions(game: Game, size: int, path: Path | None, db: str, seed: int) -> 
             ticks[0]()
 
         made = open_positions(path, game, seed=seed, size=size, progress=progress)
-    # Every position of tictactoe is reached sooner or later: there the whole game is what is measured.
-    if game.env_id == "tictactoe" or not exists(db):
+    # Every position of a game this small is reached sooner or later: the whole game is what is measured.
+    if game.lists_positions or not exists(db):
         return made
     from clew.games.replay import open_replay
     from clew.games.seen import states_seen

@@ -35,7 +35,7 @@ class TournamentOptions(Options):
     at_most: int = pydantic.Field(default=10, ge=2)
     """Of the folder's models, so many at most, evenly spaced, the first and the last among them."""
     env_id: str = "tictactoe"
-    """The game: tictactoe, connect4, othello."""
+    """The game: tictactoe, connect4, othello, or a file of your own, my_game.py."""
     games: int = pydantic.Field(default=50, ge=2)
     """Games for each pair: an even number."""
     include_random: bool = False

@@ -1,9 +1,9 @@
 """An exact Connect Four solver: null-window alpha-beta over bitboards, with a table of bounds.
 
 A position is two words, the stones of the player to move (`own`) and all stones (`occupied`), in the layout of
-`clew.games.connect4`. The search asks "does the player to move score more than alpha?" and gives a bound that answers
-it; the exact score is found by halving the range of scores. A board has one table entry, wherever it was reached, and
-scores do not depend on what was solved before, so the table stays warm from one position to the next.
+`clew.games.bitboards.connect4`. The search asks "does the player to move score more than alpha?" and gives a bound that
+answers it; the exact score is found by halving the range of scores. A board has one table entry, wherever it was
+reached, and scores do not depend on what was solved before, so the table stays warm from one position to the next.
 
 Ideas: bitboards and the empty row (J. Tromp); null windows, ordering by threats and moves that do not lose at once as
 in P. Pons' public lectures on solving Connect Four; following up, or "claimeven" (V. Allis, 1988).
@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from clew.games.connect4 import ALL_CELLS, BOTTOM, COLUMNS, has_four
+from clew.games.bitboards.connect4 import ALL_CELLS, BOTTOM, COLUMNS, has_four, mirrored
 from clew.games.perfect.hardware import count_bits, prefetch
 from clew.games.perfect.scores import ILLEGAL, Scores
-from clew.games.rules import States, mover, winner
+from clew.games.states import States, mover, winner
 
 CELLS = 42
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 _COLUMN = np.uint64(0x3F)
-_SIXTH = np.uint64(0x7F)
 _ODD_ROWS = np.uint64(sum(0b010101 << (7 * column) for column in range(COLUMNS)))
 """Rows 1, 3 and 5 as players count them: those that the first player gets where the second follows up."""
 _EVEN_ROWS = np.uint64(sum(0b101010 << (7 * column) for column in range(COLUMNS)))
@@ -65,23 +64,11 @@ def _safe_moves(threats: np.uint64, occupied: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, inline="always")
-def _mirrored(key: np.uint64) -> np.uint64:
-    """The key of the board seen from behind."""
-    swapped = key & (_SIXTH << np.uint64(21))
-    for column in range(3):
-        distance = np.uint64(42 - 14 * column)
-        left = _SIXTH << np.uint64(7 * column)
-        swapped |= (key & left) << distance
-        swapped |= (key >> distance) & left
-    return swapped
-
-
-@njit(cache=True, inline="always")
 def _key(own: np.uint64, occupied: np.uint64, stones: int) -> np.uint64:
     """49 bits that name the board, and its mirror image where it has few stones; never zero."""
     key = own + occupied + BOTTOM
     if stones < _MIRRORED_BEFORE:
-        key = min(key, _mirrored(key))
+        key = min(key, mirrored(key))
     return key
 
 
@@ -307,18 +294,15 @@ class ConnectFourSolver:
         """Win, draw or loss of every move, int8[count, 7] of 1, 0, -1 and `ILLEGAL`. Much quicker than the scores."""
         return self._solve(states, 1)
 
+    def careful_moves(self, states: States) -> npt.NDArray[np.bool_]:
+        """See the function `careful_moves`."""
+        return careful_moves(states)
+
     def _solve(self, states: States, largest: int) -> Scores:
         out = np.empty((len(states), COLUMNS), np.int8)
         for state, row in zip(states, out, strict=True):
             _score_moves(self._table, self._replies, self._counter, self._shift, state, largest, row)
         return out
-
-
-@njit(cache=True)
-def _fill_keys(states: States, out: npt.NDArray[np.uint64]) -> None:
-    for index in range(len(states)):
-        key = states[index, 0] + (states[index, 0] | states[index, 1]) + BOTTOM
-        out[index] = min(key, _mirrored(key))
 
 
 @njit(cache=True)
@@ -334,13 +318,6 @@ def _fill_careful(states: States, out: npt.NDArray[np.bool_]) -> None:
             careful = playable
         for column in range(COLUMNS):
             out[index, column] = careful & (_COLUMN << np.uint64(7 * column)) != _NONE
-
-
-def board_keys(states: States) -> npt.NDArray[np.uint64]:
-    """uint64[count]: equal for a board and its mirror image, different for any others of as many stones."""
-    keys = np.empty(len(states), np.uint64)
-    _fill_keys(states, keys)
-    return keys
 
 
 def careful_moves(states: States) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Playing tictactoe against every reply there is: proof, not a sample, that a player never loses."""
+"""Playing a small game against every reply there is: proof, not a sample, that a player never loses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.core.errors import UsageError
+from clew.games.game import Game
 from clew.games.perfect.scores import optimal_moves
-from clew.games.perfect.tictactoe import TicTacToeSolver, reachable_layers
-from clew.games.rules import DRAW, ONGOING, Game, States
+from clew.games.perfect.tictactoe import reachable_layers
+from clew.games.states import DRAW, ONGOING, States
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Exhaustive:
     value_optimal: int
     """In how many of all reachable positions that go on its move keeps the value, met in its own games or not."""
     positions: int
-    """How many of those there are: 4,520."""
+    """How many of those there are: of tictactoe 4,520."""
 
     @property
     def never_loses(self) -> bool:
@@ -39,17 +39,15 @@ class Exhaustive:
 
 
 def play_all_replies(game: Game, policy_of: Callable[[States], NDArray[np.int64]]) -> Exhaustive:
-    """Follow every game of tictactoe in which one side moves as `policy_of` says and the other in any way.
+    """Follow every game, of one that `lists_positions`, where one side moves as `policy_of` says and the other anyhow.
 
-    Raises `UsageError` for another game: the others have too many positions.
+    Raises `UsageError` for another game: it has too many positions.
     """
-    if game.env_id != "tictactoe":
-        raise UsageError(f"Every game of {game.display_name} cannot be played. Only tictactoe is small enough.")
-    every = np.concatenate(reachable_layers())
+    every = np.concatenate(reachable_layers(game))
     every = every[game.winner(every) == ONGOING]
     moves = policy_of(every)
     choice = {state.tobytes(): int(move) for state, move in zip(every, moves, strict=True)}
-    optimal = optimal_moves(TicTacToeSolver().scores(every))[np.arange(len(every)), moves]
+    optimal = optimal_moves(game.solver().scores(every))[np.arange(len(every)), moves]
 
     ends = np.zeros((2, 4), np.int64)
     for seat in (0, 1):

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.games.rules import States
+from clew.games.states import States
 
 ILLEGAL = -128
 """The score of a move that is not legal. In a terminal state no move is."""
@@ -31,6 +31,14 @@ class Solver(Protocol):
 
     def outcomes(self, states: States) -> Scores:
         """What every move leads to, int8[count, actions]: 1 a win, 0 a draw, -1 a loss, `ILLEGAL` no move."""
+        ...
+
+
+class Careful(Solver, Protocol):
+    """A solver of a game that has too many positions to be listed."""
+
+    def careful_moves(self, states: States) -> NDArray[np.bool_]:
+        """bool[count, actions]: the moves of a player who looks a move or two ahead; never none."""
         ...
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.core.errors import UsageError
+from clew.games.game import Game
 from clew.games.perfect.scores import ILLEGAL, Scores, outcomes_of
-from clew.games.rules import DRAW, ONGOING, TICTACTOE, States, find_game
+from clew.games.states import DRAW, ONGOING, States
+from clew.games.tictactoe import TICTACTOE
 
 _CELLS = 9
 
@@ -16,8 +19,7 @@ class TicTacToeSolver:
 
     def __init__(self) -> None:
         self._scores = np.full((1 << (2 * _CELLS), _CELLS), ILLEGAL, np.int8)
-        layers = reachable_layers()
-        game = find_game("tictactoe")
+        game, layers = TICTACTOE, reachable_layers(TICTACTOE)
         for stones, states in reversed(list(enumerate(layers))):
             legal = game.legal_mask(states)
             rows, actions = np.nonzero(legal)
@@ -39,15 +41,19 @@ class TicTacToeSolver:
         return outcomes_of(self.scores(states))
 
 
-def reachable_layers() -> list[States]:
-    """All positions by the number of stones, 0 to 9, each uint64[count, 3] in a fixed order; 5,478 together."""
-    game = find_game("tictactoe")
-    assert game.code == TICTACTOE
+def reachable_layers(game: Game) -> list[States]:
+    """All positions of a game that `lists_positions`, by ply, each uint64[count, 3] in a fixed order.
+
+    Of tictactoe there are 5,478 together. Raises `UsageError` for a game that has too many.
+    """
+    if not game.lists_positions:
+        raise UsageError(f"Every game of {game.display_name} cannot be played: it has too many positions.")
     layers = [game.initial()]
-    for _ in range(_CELLS):
+    while True:
         rows, actions = np.nonzero(game.legal_mask(layers[-1]))
+        if not len(rows):
+            return layers
         layers.append(np.unique(game.play(layers[-1][rows], actions), axis=0))
-    return layers
 
 
 def _index(states: States) -> NDArray[np.int64]:

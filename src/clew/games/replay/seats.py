@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.games.replay.transitions import Floats, Transition, as_bytes
-from clew.games.rules import GAMES, Game, GameInfo
+from clew.games.rules import Game, GameInfo, known_game
 
 UNKNOWN = -1
 
 
 def rules_of(info: GameInfo) -> Game | None:
     """The rules here of the game that a database describes; None for a game that has only the name of one."""
-    game = GAMES.get(info.env_id)
+    game = known_game(info.env_id)
     sizes = (info.obs_size, info.num_actions, info.legal_mask_offset)
     return game if game and sizes == (game.obs_size, game.num_actions, game.legal_mask_offset) else None
 

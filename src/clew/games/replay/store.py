@@ -13,7 +13,7 @@ from clew.core.errors import EvidenceError, UsageError, nearest
 from clew.databases import is_file, is_postgres, no_address, path_of
 from clew.games.replay.schema import METADATA, SCHEMA, make_info
 from clew.games.replay.transitions import Position, Transition, from_row
-from clew.games.rules import GAMES, GameInfo
+from clew.games.rules import GameInfo, env_id_of, known_game
 
 if TYPE_CHECKING:
     from clew.games.replay.survey import Survey
@@ -123,11 +123,12 @@ class Replay(ABC):
         return make_info(self.name, found[0]) if found else None
 
     def info(self, env_id: str) -> GameInfo:
-        """What a trainer needs to know of a game: from the database, or from the rules here where it does not say.
+        """What a trainer needs to know of a game: named or in a file: from the database, or else the rules here.
 
         Raises `EvidenceError` where neither knows the game.
         """
-        found = self.described(env_id) or GAMES.get(env_id)
+        env_id = env_id_of(env_id)
+        found = self.described(env_id) or known_game(env_id)
         if found is not None:
             return found
         held = list({*self.metadata(), *self.env_ids()})

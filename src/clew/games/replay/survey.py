@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.games.replay import targets
-from clew.games.replay.blobs import are_states, to_blobs, to_states
 from clew.games.replay.seats import rules_of, seats
 from clew.games.replay.store import ROWS_AT_ONCE, Replay
 from clew.games.replay.transitions import Floats, Transition, as_bytes
-from clew.games.rules import GAMES, Game, GameInfo
+from clew.games.rules import Game, GameInfo, known_game
 
 EXAMPLES = 3
 
@@ -197,20 +196,20 @@ def _look_at_rules(found: Survey, game: Game, rows: list[Transition], observatio
     observation = observation[np.array(whole, np.bool_)]
     before = np.frombuffer(b"".join(row.state for row in rows), np.uint8).reshape(len(rows), game.state_bytes)
     after = np.frombuffer(b"".join(row.next_state for row in rows), np.uint8).reshape(len(rows), game.state_bytes)
-    sound = are_states(game, before) & are_states(game, after)
+    sound = game.codec.are_states(before) & game.codec.are_states(after)
     found.add(STATE_VALUES, [rows[index].id for index in np.flatnonzero(~sound)])
     places = np.flatnonzero(sound)
-    states = to_states(game, before[sound])
+    states = game.codec.to_states(before[sound])
     looks = (game.observe(states) == observation[sound]).all(axis=1)
     found.add(STATE_OBSERVATION, [rows[index].id for index in places[~looks]])
     places, states = places[looks], states[looks]
-    led = to_blobs(game, game.play(states, [rows[index].action for index in places])) == after[places]
+    led = game.codec.to_blobs(game.play(states, [rows[index].action for index in places])) == after[places]
     found.add(NEXT_STATE, [rows[index].id for index in places[~led.all(axis=1)]])
 
 
 def _look_at_description(found: Survey) -> None:
     """Compare what the database says of the game with itself, and with the rules that have its name here."""
-    info, known = found.info, GAMES.get(found.info.env_id)
+    info, known = found.info, known_game(found.info.env_id)
     names = [f"{each}-step-{found.step[index]}" for index, each in enumerate(found.episodes[:1])]
     if known is not None and rules_of(info) is None:
         found.notices[OTHER_GAME] = Finding(found.rows, names)

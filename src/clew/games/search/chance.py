@@ -12,13 +12,27 @@ _STRIDE = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(cache=True)
-def uniform_draw(seed: np.uint64, position: int) -> float:
-    """Draw number `position` of the stream of `seed`: strictly between 0 and 1."""
+def splitmix64(seed: np.uint64, position: int) -> np.uint64:
+    """Word number `position`, from 0, of the stream of `seed`."""
     mixed = seed + _STRIDE * np.uint64(position + 1)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return (np.float64(mixed >> np.uint64(11)) + 0.5) * 2.0**-53
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+@njit(cache=True)
+def hashed(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """uint64[count]: the first word of each one's stream, as its hash."""
+    found = np.empty_like(words)
+    for index in range(len(words)):
+        found[index] = splitmix64(words[index], 0)
+    return found
+
+
+@njit(cache=True)
+def uniform_draw(seed: np.uint64, position: int) -> float:
+    """Draw number `position` of the stream of `seed`: strictly between 0 and 1."""
+    return (np.float64(splitmix64(seed, position) >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
 @njit(cache=True)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from clew.games.rules import DRAW as DRAWN
-from clew.games.rules import ONGOING, legal_bits, mover, play, winner
+from clew.games.bitboards.dispatch import legal_bits, play
 from clew.games.search.chance import dirichlet_draws, gumbel_draws
 from clew.games.search.gumbel import select_at_root, select_inner
 from clew.games.search.layout import Record, edge_at, lane_at, node_at, root_move_at, step_at
@@ -29,6 +28,8 @@ from clew.games.search.tree import (
     settle,
     settled_result,
 )
+from clew.games.states import DRAW as DRAWN
+from clew.games.states import ONGOING, mover, winner
 
 
 class Rules(NamedTuple):
@@ -190,12 +191,12 @@ def expand_leaf(tree: Tree, rules: Rules, index: int, steps: int, depth: int, le
     legal = legal_bits(rules.game, leaf.first, leaf.second, leaf.status)
     if depth == 0:
         place = int(lane_at(tree.lanes, index).root)
-        add_edges(tree, rules.game, index, place, legal)
+        add_edges(tree, index, place, legal)
         return place
     place = int(add_node(tree, index, leaf.first, leaf.second, leaf.status))
     if place < 0:
         return -1
-    if not add_edges(tree, rules.game, index, place, legal):
+    if not add_edges(tree, index, place, legal):
         lane_at(tree.lanes, index).nodes_used -= 1
         return -1
     edge_at(tree.edges, step_at(steps, depth - 1).edge).link = place

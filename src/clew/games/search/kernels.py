@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from clew.games.rules import fill_observation
+from clew.games.bitboards.dispatch import fill_observation
 from clew.games.search.descent import (
     Rules,
     back_up,

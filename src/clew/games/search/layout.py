@@ -13,8 +13,8 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
-Record = Any
-"""A record, by reference, as compiled functions pass it."""
+from clew.games.bitboards.memory import Record as Record
+from clew.games.bitboards.memory import reach
 
 NODE = np.dtype(
     [
@@ -83,25 +83,8 @@ SCORE = np.dtype([("value", np.float64)], align=True)
 """Scratch, one a legal move."""
 
 
-def _reach(dtype: np.dtype[Any]) -> Any:
-    record = numba.from_dtype(dtype)
-    size = dtype.itemsize
-
-    @intrinsic
-    def at(typing_context: Any, address: Any, index: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            base, place = arguments
-            wide = context.cast(builder, place, signature.args[1], numba.types.int64)
-            offset = builder.mul(wide, context.get_constant(numba.types.int64, size), flags=["nsw"])
-            return builder.inttoptr(builder.add(base, offset), context.get_value_type(record))
-
-        return record(numba.types.int64, index), generate
-
-    return at
-
-
-node_at, edge_at, lane_at, root_move_at = _reach(NODE), _reach(EDGE), _reach(LANE), _reach(ROOT_MOVE)
-step_at, leaf_at, score_at = _reach(STEP), _reach(LEAF), _reach(SCORE)
+node_at, edge_at, lane_at, root_move_at = reach(NODE), reach(EDGE), reach(LANE), reach(ROOT_MOVE)
+step_at, leaf_at, score_at = reach(STEP), reach(LEAF), reach(SCORE)
 
 
 def _lowest_bit(typing_context: Any, bits: Any) -> Any:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import ClewError, UsageError
-from clew.games.rules import OTHELLO, Game, States
+from clew.games.game import Game
 from clew.games.search.descent import Rules
 from clew.games.search.kernels import Wave, back_up_wave, begin_run, search_uniform, select_wave
 from clew.games.search.layout import EDGE, LANE, LEAF, NODE, ROOT_MOVE, SCORE, STEP
 from clew.games.search.results import fill_results, line_from
 from clew.games.search.tree import Tree, begin_lanes, keep_subtrees
+from clew.games.states import States
 
 Evaluate = Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 """observations float32[batch, obs_size] -> policy logits float32[batch, num_actions], not masked, and values
@@ -28,6 +29,11 @@ _TREES_KEPT = 4
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
     """How to search. Raises `UsageError` for a value out of range."""
+
+    @classmethod
+    def of(cls, section: Any) -> SearchSettings:
+        """Whatever `section` says of a search, under the names that it has here; the rest by default."""
+        return cls(**{each.name: getattr(section, each.name) for each in fields(cls) if hasattr(section, each.name)})
 
     simulations: int = 64
     """Descents from the root a move."""
@@ -110,17 +116,15 @@ class Search:
         self.game, self.games, self.settings = game, games, settings
         self.max_simulations = settings.simulations if max_simulations is None else max_simulations
         nodes_per_lane = _TREES_KEPT * self.max_simulations + 1
-        # An othello position has 33 moves at most in known games and about 8 on average; where a lane runs out of
-        # edges, leaves are evaluated and counted but not kept.
-        edges_per_lane = nodes_per_lane * min(game.num_actions, 32)
+        # Where a lane runs out of edges, leaves are evaluated and counted but not kept.
+        edges_per_lane = nodes_per_lane * game.legal_at_once
         # Links tell a node or three results of it in 32 bits.
         if 3 * games * edges_per_lane >= 2**31:
             raise UsageError(
                 f"{games} games of {self.max_simulations} simulations are more than one search holds: "
                 "search fewer games at a time."
             )
-        # Othello: a pass between any two stones.
-        self._longest = 2 * game.cells + 2 if game.code == OTHELLO else game.cells + 1
+        self._longest = game.longest_line(nodes_per_lane)
         rows = games * settings.leaves_per_wave
         self._lanes = np.zeros(games, LANE)
         self._observations = np.zeros((rows, game.obs_size), np.float32)
@@ -157,7 +161,8 @@ class Search:
         simulations: int32[games], up to max_simulations; default settings.simulations. noise: whether the root has
         noise, bool or bool[games].
 
-        Raises `UsageError` for arrays of wrong shape, `ClewError` for an evaluator that gives NaN or infinity.
+        Raises `UsageError` for arrays of wrong shape, `ClewError` for an evaluator that gives NaN or infinity, and
+        for rules that fail.
         """
         asked = self._checked(states, seeds, simulations)
         rules = self._rules(batched=self.settings.leaves_per_wave > 1 and not isinstance(evaluate, UniformEvaluator))
@@ -172,6 +177,7 @@ class Search:
             begin_run(self._tree, rules, self.games)
             if isinstance(evaluate, UniformEvaluator):
                 search_uniform(self._tree, rules, self._wave, self.games)
+                self.game.raise_error()
             else:
                 self._search_in_waves(rules, evaluate)
         except BaseException:
@@ -200,6 +206,7 @@ class Search:
         game, leaves = self.game, self.settings.leaves_per_wave
         while True:
             rows = select_wave(self._tree, rules, self._wave, self.games, leaves, game.cells, self._observations)
+            game.raise_error()
             if rows == 0:
                 return
             logits, values = evaluate(self._observations[:rows])

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from clew.games.othello import PASS
-from clew.games.rules import OTHELLO, States
 from clew.games.search.layout import Record, edge_at, lane_at, lowest_bit, node_at
+from clew.games.states import PASS, States
 
 WIN, DRAW, LOSS = 0, 1, 2
 """Results for the one who chooses; the value is 1 - result."""
@@ -96,14 +95,14 @@ def _add_edge(tree: Tree, place: int, action: int) -> None:
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def add_edges(tree: Tree, game: int, index: int, node_place: int, legal: np.uint64) -> bool:
-    """Edges for the moves in `legal` (othello's pass where it is empty), without priors; False: no room."""
+def add_edges(tree: Tree, index: int, node_place: int, legal: np.uint64) -> bool:
+    """Edges for the moves in `legal` (the pass where it is empty), without priors; False: no room."""
     lane, node = lane_at(tree.lanes, index), node_at(tree.nodes, node_place)
     used = lane.edges_used
     room = tree.edges_per_lane - used
     first = index * tree.edges_per_lane + used
     count = 0
-    if game == OTHELLO and legal == np.uint64(0):
+    if legal == np.uint64(0):
         if room < 1:
             return False
         _add_edge(tree, first, PASS)

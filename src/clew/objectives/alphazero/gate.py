@@ -19,7 +19,7 @@ from clew.core.randomness import key
 from clew.export.onnx_policy_value import evaluate_in_torch, publish_policy_value
 from clew.games.arena import play_match, replaces_champion
 from clew.games.players import Player, net_player, random_player
-from clew.games.rules import GAMES, Game, GameInfo
+from clew.games.rules import Game, GameInfo, known_game
 from clew.models.policy_value import PolicyValueNet
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.base import sha256
@@ -44,7 +44,7 @@ class Champion:
     """Plays each evaluation's games and remembers who won them."""
 
     def __init__(self, recipe: AlphaZeroRecipe, info: GameInfo, folder: Path) -> None:
-        self._recipe, self._info, self._game, self._run_folder = recipe, info, GAMES.get(info.env_id), folder
+        self._recipe, self._info, self._game, self._run_folder = recipe, info, known_game(recipe.data.env_id), folder
         self._step: int | None = None
         self.records: list[dict[str, Any]] = []
         """The contract's record of each evaluation."""

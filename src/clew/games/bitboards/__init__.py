@@ -1,0 +1,1 @@
+"""Rules as compiled functions of bitboards: what the search runs between two evaluations."""
