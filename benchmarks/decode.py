@@ -35,7 +35,8 @@ from clew.export.huggingface import publish_huggingface
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
-from clew.training.checkpoint import read_state, save_checkpoint
+from clew.runs.checkpoints import read_state
+from clew.training.checkpoint import save_checkpoint
 
 REFERENCE = GPTConfig(vocab_size=4096, context_length=256, d_model=256, n_layers=6, n_heads=8, d_mlp=704)
 PROMPT_TOKENS, ROWS, LINE_TOKENS = 128, 10, 24

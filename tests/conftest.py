@@ -17,7 +17,8 @@ from clew.bundle.pieces import byte_alphabet
 from clew.export.publish import publish_onnx
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
-from clew.training.checkpoint import read_state, save_checkpoint
+from clew.runs.checkpoints import read_state
+from clew.training.checkpoint import save_checkpoint
 from postgres_server import NoPostgresError, Server
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they start.

@@ -13,6 +13,7 @@ from clew.bundle.tokenizer import read_text, read_tokenizer, without_cutting
 from clew.core.errors import BundleError, CheckpointError, UsageError
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
+from clew.runs.checkpoints import read_state
 from clew.training import checkpoint
 
 LARGEST_SIZE, MOST_LAYERS = 2**31 - 1, 4096
@@ -72,7 +73,7 @@ def load_gpt(folder: Path) -> tuple[GPT, dict[str, Any]]:
 
     Raises `CheckpointError` when the checkpoint is broken, or holds another kind of model.
     """
-    config = _config(checkpoint.read_state(folder).get("model"), folder)
+    config = _config(read_state(folder).get("model"), folder)
     held = checkpoint.read_checkpoint(folder, with_optimizer=False)
     with torch.device("meta"):  # sizes that a damaged state invents take no memory
         checkpoint.check_same_model(held.model, GPT(config).state_dict(), folder)

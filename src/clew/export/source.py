@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError
 from clew.recipes import base as recipe
+from clew.runs import checkpoints
 from clew.runs import folder as runs
-from clew.training import checkpoint
 
 FORMAT = 1
 
@@ -59,7 +59,7 @@ def find_source(name: str | None, *, runs_dir: Path = Path("runs"), which: str =
 
     Of a run, the checkpoint is `which`: "best", "latest" or a step number. Raises `CheckpointError`, `UsageError`.
     """
-    if name is not None and files.is_file(Path(name) / checkpoint.STATE):
+    if name is not None and files.is_file(Path(name) / checkpoints.STATE):
         folder = Path(name)
         beside = folder.resolve().parent.parent
         run = runs.open_run(beside) if files.is_file(beside / runs.MANIFEST) else None
@@ -67,13 +67,13 @@ def find_source(name: str | None, *, runs_dir: Path = Path("runs"), which: str =
         if name is not None and files.is_folder(Path(name)) and not files.is_file(Path(name) / runs.MANIFEST):
             raise CheckpointError(
                 f"{name} is neither a run folder (it holds no {runs.MANIFEST}) nor a checkpoint (it holds no "
-                f"{checkpoint.STATE}). `clew runs list` shows the runs."
+                f"{checkpoints.STATE}). `clew runs list` shows the runs."
             )
         run = runs.find_run(name, runs_dir)
-        folder = checkpoint.find_checkpoint(run.checkpoints, which)
+        folder = checkpoints.find_checkpoint(run.checkpoints, which)
     settings = recipe.read_yaml(run.folder / runs.RECIPE) if run else None
     label = str(run.manifest["name"]) if run else folder.resolve().name
-    return Source(label, folder, checkpoint.read_state(folder), run, settings)
+    return Source(label, folder, checkpoints.read_state(folder), run, settings)
 
 
 def default_folder(name: str, under: Path = Path("export")) -> Path:
@@ -87,7 +87,7 @@ def default_folder(name: str, under: Path = Path("export")) -> Path:
 
 def provenance(source: Source) -> dict[str, Any]:
     """Where the weights come from, as JSON: run, recipe, evidence, checkpoint, each with its hash."""
-    weights = source.checkpoint / checkpoint.MODEL
+    weights = source.checkpoint / checkpoints.MODEL
     origin: dict[str, Any] = {
         "name": source.name,
         "checkpoint": {

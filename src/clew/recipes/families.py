@@ -63,7 +63,7 @@ _SHIPPED = (
         model="gpt",
         place="data.data_dir",
         exporter="clew.export.gpt:export_gpt",
-        evaluator="clew.proofs.evaluation.report:evaluate_proofs",
+        evaluator="clew.proofs.evaluation.report:evaluate",
     ),
     Family(
         objective="alphazero",

@@ -18,10 +18,7 @@ from torch import Tensor, nn
 
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError
-from clew.runs.checkpoints import FORMAT, OPTIMIZER, check_files, other, point, prune, read_state
-from clew.runs.checkpoints import MODEL as MODEL
-from clew.runs.checkpoints import STATE as STATE
-from clew.runs.checkpoints import find_checkpoint as find_checkpoint
+from clew.runs.checkpoints import FORMAT, MODEL, OPTIMIZER, STATE, check_files, other, point, prune, read_state
 
 TENSORS = "state.safetensors"
 

@@ -14,11 +14,11 @@ import pydantic
 
 from clew import recipes
 from clew.cli.flags import Json, Options, parse
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from clew.core.stopping import stop_requested
 from clew.core.waiting import Pauses
 from clew.recipes.alphazero import Actor, AlphaZeroRecipe
-from clew.runs.metrics import print_json
 
 if TYPE_CHECKING:
     from clew.games.replay import Replay, Transition

@@ -8,8 +8,8 @@ import pydantic
 
 from clew.cli.flags import Json, Options, Positional, parse
 from clew.cli.main import Commands, dispatch
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, EXIT_FAILED
-from clew.runs.metrics import print_json
 
 COMMANDS: Commands = {
     "check": ("clew.cli.games.check:check", "play random games of a game of your own and find what breaks its rules"),

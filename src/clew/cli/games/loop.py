@@ -11,12 +11,12 @@ import pydantic
 
 from clew import recipes
 from clew.cli import flags
+from clew.cli.output import print_json
 from clew.cli.runs.train import with_flags
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from clew.recipes import base
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.familiar import SELF_PLAY_LOOP
-from clew.runs.metrics import print_json
 from clew.runs.progress import InterruptedRunError
 
 _ITERATIONS = {

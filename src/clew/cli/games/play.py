@@ -81,7 +81,7 @@ def _thinker(options: PlayOptions, game: Game) -> tuple[Thinker, str]:
         said = f"{why}You play against a search without a model: {options.simulations} simulations of random play."
         settings, name = PLAYOUTS, "the search"
     else:
-        from clew.cli.games.opponents import load_model
+        from clew.games.opponents import load_model
 
         evaluate = load_model(path, game, threads=options.threads).evaluate
         how = f"with {options.simulations} simulations a move" if options.simulations else "by its policy alone"

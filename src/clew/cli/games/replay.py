@@ -112,8 +112,8 @@ def stats(arguments: list[str]) -> int:
     """Run `clew replay stats`."""
     options = parse(StatsOptions, arguments, program="clew replay stats")
 
+    from clew.cli.output import print_json
     from clew.games.replay import Replay
-    from clew.runs.metrics import print_json
 
     with Replay.open(options.db) as replay:
         chosen = [replay.choose(options.env_id)] if options.env_id else replay.env_ids()
@@ -174,8 +174,8 @@ def check(arguments: list[str]) -> int:
     """Run `clew replay check`."""
     options = parse(CheckOptions, arguments, program="clew replay check")
 
+    from clew.cli.output import print_json
     from clew.games.replay import Replay
-    from clew.runs.metrics import print_json
 
     with Replay.open(options.db) as replay:
         name, reports = replay.name, replay.check(options.env_id)

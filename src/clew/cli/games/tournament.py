@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 
 from clew.cli.flags import Json, Options, Positional, parse
-from clew.cli.games.evaluate import step_of
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, UsageError
 from clew.core.files import write_json, write_text
-from clew.runs.metrics import print_json
+from clew.games.evaluation import step_of
 
 if TYPE_CHECKING:
     from clew.games.arena import MatchResult
@@ -70,11 +70,11 @@ def main(arguments: list[str]) -> int:
     """Run `clew tournament`."""
     options = parse(TournamentOptions, arguments, program="clew tournament")
 
-    from clew.cli.games.opponents import default_opening_plies, game_to_play
-    from clew.cli.progress import stage
+    from clew.core.progress import stage
     from clew.core.randomness import key
     from clew.games.arena import play_match
     from clew.games.elo import Pairing, rate
+    from clew.games.opponents import default_opening_plies, game_to_play
 
     game = game_to_play(options.env_id)
     opening_plies = options.opening_plies
@@ -141,7 +141,7 @@ def _paths(options: TournamentOptions) -> list[Path]:
 
 
 def _players(options: TournamentOptions, game: Game, paths: Sequence[Path]) -> list[Player]:
-    from clew.cli.games.opponents import model_player
+    from clew.games.opponents import model_player
     from clew.games.players import mcts_player, perfect_player, random_player
     from clew.games.search import SearchSettings
 

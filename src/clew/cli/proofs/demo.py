@@ -12,9 +12,9 @@ from typing import Any
 import pydantic
 
 from clew.cli import flags
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE
 from clew.core.files import write_json, write_text
-from clew.runs.metrics import print_json
 
 HELD_OUT = {"held_out_new": "new theorems", "held_out_longer": "theorems with longer proofs"}
 

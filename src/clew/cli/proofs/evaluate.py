@@ -11,9 +11,9 @@ from typing import Literal
 import pydantic
 
 from clew.cli.flags import Json, Options, Positional, parse
-from clew.cli.progress import stage
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE
-from clew.runs.metrics import print_json
+from clew.core.progress import stage
 
 
 class EvaluateProofsOptions(Options):

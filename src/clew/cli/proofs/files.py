@@ -9,8 +9,8 @@ import pydantic
 
 from clew.cli.flags import Json, Options, Positional, parse
 from clew.cli.main import dispatch
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, EXIT_FAILED
-from clew.runs.metrics import print_json
 
 COMMANDS = {
     "generate": ("clew.cli.proofs.files:generate", "make a corpus of theorems with proofs, and two held-out sets"),

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
             f"clew: the prompt has no line {MARKER}; it was added, so that proof lines are suggested.", file=sys.stderr
         )
     if options.as_json:
-        from clew.runs.metrics import print_json
+        from clew.cli.output import print_json
 
         lines = [
             {

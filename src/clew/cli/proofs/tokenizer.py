@@ -9,8 +9,8 @@ import pydantic
 
 from clew.cli.flags import Json, Options, parse
 from clew.cli.main import dispatch
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, UsageError
-from clew.runs.metrics import print_json
 
 
 class TrainOptions(Options):

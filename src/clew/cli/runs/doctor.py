@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clew.cli import flags
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, EXIT_FAILED
-from clew.runs.metrics import print_json
 
 # package -> (what it is for, the extra that brings it; None: Clew itself needs it)
 _PACKAGES: dict[str, tuple[str, str | None]] = {

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from clew.cli.flags import Json, Options, Positional, parse
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE
-from clew.runs.metrics import print_json
 
 
 class ExportOptions(Options):
@@ -42,7 +42,6 @@ def main(arguments: list[str]) -> int:
         print_json({"folder": str(folder), **manifest})
     else:
         step = manifest["checkpoint"]["step"]
-        print(
-            f"{folder}: step {step} of {manifest['name']}, {time.monotonic() - begun:.1f} s; {verdict(manifest['parity'])}."
-        )
+        said = verdict(manifest["parity"])
+        print(f"{folder}: step {step} of {manifest['name']}, {time.monotonic() - begun:.1f} s; {said}.")
     return EXIT_DONE

@@ -13,13 +13,13 @@ from rich.text import Text
 
 from clew.cli import flags
 from clew.cli.main import Commands, dispatch
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, ClewError, UsageError
 from clew.core.files import PNG, check_output
 from clew.core.plots import save_png
 from clew.runs.compare import describe, headline, recipe_differences
 from clew.runs.curves import draw
 from clew.runs.folder import RECIPE, find_run, survey
-from clew.runs.metrics import print_json
 
 COMMANDS: Commands = {
     "list": ("clew.cli.runs.listing:list_command", "the runs of a folder, a line each"),

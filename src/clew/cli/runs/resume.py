@@ -7,9 +7,9 @@ from pathlib import Path
 
 from clew.cli import flags
 from clew.cli.imports import stoppable_imports
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE
 from clew.runs.folder import find_run
-from clew.runs.metrics import print_json
 
 
 class ResumeOptions(flags.Options):

@@ -12,12 +12,12 @@ import pydantic
 from clew import recipes
 from clew.cli import flags
 from clew.cli.imports import stoppable_imports
+from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, EXIT_USAGE
 from clew.recipes import base
 from clew.recipes.base import Recipe
 from clew.recipes.familiar import Familiar
 from clew.recipes.families import find_family, known
-from clew.runs.metrics import print_json
 
 
 class TrainOptions(flags.Options):

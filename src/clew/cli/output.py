@@ -1,4 +1,4 @@
-"""Prints JSON."""
+"""What a command prints as its result."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clew.cli.games.opponents import exists
-from clew.cli.progress import stage
+from clew.core.progress import stage
+from clew.games.opponents import exists
 
 if TYPE_CHECKING:
     from clew.games.rules import Game
