@@ -72,6 +72,8 @@ class Game(GameInfo):
     solved_from: int = 0
     """Stones on the board from which the solver needs seconds at the most; before, minutes."""
 
+    _most_actions = MOST_ACTIONS
+
     def __init__(
         self,
         name: str,
@@ -126,12 +128,12 @@ class Game(GameInfo):
     ) -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
             raise UsageError(f"A game's name is letters, digits, '_', '.' and '-', 64 at most; {name!r} is none.")
-        cells = width * height
+        cells, most = width * height, self._most_actions
         faults = {
             f"it has {width} x {height} cells, where 1 to {MOST_CELLS} fit": not (
                 width > 0 and height > 0 and cells <= MOST_CELLS
             ),
-            f"it has {actions} actions, where 1 to {MOST_ACTIONS} fit": not 1 <= actions <= MOST_ACTIONS + 1,
+            f"it has {actions} actions, where 1 to {MOST_ACTIONS} fit": not 1 <= actions <= most,
             "its start has stones beside the board, or two on one cell": not (
                 min(start) >= 0 and max(start) < 1 << cells and not start[0] & start[1]
             ),
@@ -297,7 +299,7 @@ class Game(GameInfo):
     def _meant(self, state: States, text: str) -> int:
         if self.move_names is not None:
             return board.named(self, text)
-        return board.numbered(self, text, columns=self.num_actions == self.board_width)
+        return board.numbered(self, text, columns=self.board_width == self.num_actions < self.cells)
 
     def _why_not(self, state: States, action: int) -> str:
         return f"{self.move_name(action)} is not allowed in this position."
