@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from clew.games.compiled import forget_stale_code
 
 if TYPE_CHECKING:
-    from clew.games.check import Finding as Finding
-    from clew.games.check import check as check
+    from clew.games.checking import Finding as Finding
+    from clew.games.checking import check as check
     from clew.games.game import Game as Game
     from clew.games.rules import find_game as find_game
 
 __all__ = ["Finding", "Game", "check", "find_game"]
 
-_WHERE = {"Finding": "check", "Game": "game", "check": "check", "find_game": "rules"}
+_WHERE = {"Finding": "checking", "Game": "game", "check": "checking", "find_game": "rules"}
 
 forget_stale_code()
 

@@ -16,7 +16,7 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +39,6 @@ from clew.games.states import (
 
 if TYPE_CHECKING:
     from clew.games.perfect.scores import Solver
-
-_solved: list[str] = []
-"""Games that have a solver, as they are made."""
 
 Symmetry = Literal["none", "mirror", "turn", "all"]
 """What the rules do not change under: mirror: left and right; turn: half a turn of the board; all: the eight of a
@@ -69,8 +66,12 @@ class Game(GameInfo):
     """The last ply of the opening, and of the middle game."""
     solver_named: str | None = None
     """module:class of a solver, loaded when it is asked for."""
+    solved: ClassVar[tuple[str, ...]] = ()
+    """The shipped games that have a solver."""
     solved_from: int = 0
     """Stones on the board from which the solver needs seconds at the most; before, minutes."""
+
+    _most_actions = MOST_ACTIONS
 
     def __init__(
         self,
@@ -86,26 +87,26 @@ class Game(GameInfo):
         extra_bytes: int = 0,
         symmetry: Symmetry = "none",
         max_plies: int | None = None,
-        opening_plies: int = 4,
+        opening_plies: int | None = None,
         move_names: Sequence[str] | None = None,
         mover_may_lose: bool = False,
     ) -> None:
         """A game of `width` x `height` cells, up to 64, and so many `actions`, up to 64, by default one a cell.
 
         `legal` and `play`: see `clew.games.own`. `start`: the stones of both players in the first position.
-        `max_plies`: by default four times the cells. Raises `UsageError` for what does not fit, with a sentence.
+        `max_plies`: by default four times the cells; `opening_plies`: a quarter of the cells, 4 at most. Raises
+        `UsageError` for what does not fit, with a sentence.
         """
         cells = width * height
         count = cells if actions is None else actions
         self._check(name, width, height, count, start, extra_bytes, symmetry, move_names)
         offset = 2 * cells
         super().__init__(name, title or name, width, height, count, offset + count + 2, offset)
-        self.extra_bytes, self.symmetry, self.opening_plies = extra_bytes, symmetry, opening_plies
+        self.extra_bytes, self.symmetry = extra_bytes, symmetry
+        self.opening_plies = min(4, cells // 4) if opening_plies is None else opening_plies
         self.max_plies = 4 * cells if max_plies is None else max_plies
         self.move_names, self.mover_may_lose = move_names, mover_may_lose
         self.start = start
-        if self.solver_named is not None:
-            _solved.append(name)
         self.rules: OwnRules | None = None
         """The rules that a user wrote; None where they ship."""
         if legal is not None and play is not None:
@@ -126,12 +127,12 @@ class Game(GameInfo):
     ) -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
             raise UsageError(f"A game's name is letters, digits, '_', '.' and '-', 64 at most; {name!r} is none.")
-        cells = width * height
+        cells, most = width * height, self._most_actions
         faults = {
             f"it has {width} x {height} cells, where 1 to {MOST_CELLS} fit": not (
                 width > 0 and height > 0 and cells <= MOST_CELLS
             ),
-            f"it has {actions} actions, where 1 to {MOST_ACTIONS} fit": not 1 <= actions <= MOST_ACTIONS + 1,
+            f"it has {actions} actions, where 1 to {MOST_ACTIONS} fit": not 1 <= actions <= most,
             "its start has stones beside the board, or two on one cell": not (
                 min(start) >= 0 and max(start) < 1 << cells and not start[0] & start[1]
             ),
@@ -297,7 +298,7 @@ class Game(GameInfo):
     def _meant(self, state: States, text: str) -> int:
         if self.move_names is not None:
             return board.named(self, text)
-        return board.numbered(self, text, columns=self.num_actions == self.board_width)
+        return board.numbered(self, text, columns=self.board_width == self.num_actions < self.cells)
 
     def _why_not(self, state: States, action: int) -> str:
         return f"{self.move_name(action)} is not allowed in this position."
@@ -319,7 +320,7 @@ class Game(GameInfo):
     def solver(self) -> Solver:
         """Who knows the value of every position, one a game. Raises `UsageError` for a game without a solver."""
         if self.solver_named is None:
-            raise UsageError(f"There is no solver for {self.env_id}. Games with one: {', '.join(_solved)}.")
+            raise UsageError(f"There is no solver for {self.env_id}. Games with one: {', '.join(self.solved)}.")
         return self._solver
 
 

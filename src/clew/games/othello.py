@@ -13,6 +13,7 @@ class Othello(Game):
     """Turn over what stands between your stones, on 8 x 8 cells; actions are cells, and the pass (64)."""
 
     code = CODE
+    _most_actions = PASS + 1
 
     def __init__(self) -> None:
         start = (int(START_FIRST), int(START_SECOND))

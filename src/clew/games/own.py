@@ -235,9 +235,11 @@ class OwnRules:
         try:
             return compiled_pair(self._legal, self._play, self._cell_bits, self._action_bits, 8 * self.extra_bytes)
         except NumbaFailedError as error:
+            file, line = error.place or (None, None)
+            place = place_of(error.function) if file is None else f"{shown_path(Path(file))}:{line}"
             raise UsageError(
-                f"{error.where or place_of(self._play)}: {self.title}: numba cannot compile the rules: {error} "
-                "Plain Python needs no @njit, and is slower."
+                f"{place}: {self.title}: numba cannot compile {error.function.__name__}(): {error}. Without @njit the "
+                "rules are plain Python, and slower."
             ) from error
 
 
@@ -250,8 +252,13 @@ def place_of(function: Function, raised: BaseException | None = None) -> str:
     for frame in traceback.extract_tb(raised.__traceback__) if raised is not None else ():
         if frame.filename == code.co_filename:
             line = frame.lineno or line
-    path = Path(code.co_filename)
-    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{line}"
+    return f"{shown_path(Path(code.co_filename))}:{line}"
+
+
+def shown_path(path: Path) -> Path:
+    """A path as a user knows it: from the working folder, if it lies there."""
+    resolved = path.resolve()
+    return resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved
 
 
 def _bits(found: Any) -> int:

@@ -18,15 +18,40 @@ _PLAY = types.void(types.int64, types.uint64, types.uint64, types.uint64, types.
 
 
 class NumbaFailedError(Exception):
-    """What numba says of code that it cannot compile, in one line; `where`: file and line, or nothing."""
+    """Why numba cannot compile a function, in one line; `place`: file and line where it knows them, else None."""
 
-    def __init__(self, error: NumbaError) -> None:
+    def __init__(self, function: Any, why: str, place: tuple[str, str] | None = None) -> None:
+        super().__init__(why)
+        self.function, self.place = function, place
+
+
+def _returned(function: Any, arguments: int) -> Any:
+    """The type that a function returns for so many int64. Raises `NumbaFailedError`."""
+    signature = (types.int64,) * arguments
+    try:
+        function.compile(signature)
+    except NumbaError as error:
         text = str(error)
-        places = re.findall(r'File "([^"]+)", line (\d+)', text)
-        self.where = f"{places[-1][0]}:{places[-1][1]}" if places else ""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        told = [line for line in lines if not re.match(r"(File |Failed in|During:|<source|-+$|\[\d+\])", line)]
-        super().__init__(f"{(told or lines or [type(error).__name__])[0][:200].rstrip('.')}.")
+        told = [line for line in lines if not re.match(r"Failed in ", line)] or [type(error).__name__]
+        why = f"{told[0]} {told[1].removeprefix('>>>').strip()}" if told[0].endswith(":") and told[1:] else told[0]
+        # The innermost place comes first.
+        place = re.search(r'File "([^"]+)", line (\d+)', text)
+        raise NumbaFailedError(function, why[:300], (place[1], place[2]) if place else None) from error
+    return function.overloads[signature].signature.return_type
+
+
+def _check_types(legal: Any, play: Any, with_extra: bool) -> None:
+    """Raise `NumbaFailedError` for functions that return something else than numbers."""
+    numbers = (types.Integer, types.Boolean)
+    bits = _returned(legal, 3 + with_extra)
+    if not isinstance(bits, numbers):
+        raise NumbaFailedError(legal, f"it returns {bits} where one whole number, the bits of the actions, is due")
+    due = 3 + with_extra
+    found: Any = _returned(play, 4 + with_extra)
+    values: Any = found if isinstance(found, types.BaseTuple) else ()
+    if len(values) != due or not all(isinstance(value, numbers) for value in values):
+        raise NumbaFailedError(play, f"it returns {found} where {due} whole numbers are due")
 
 
 @njit(cache=True)
@@ -45,6 +70,7 @@ def compiled_pair(
 
     `cells` and `actions`: bits of all that there are. Raises `NumbaFailedError`.
     """
+    _check_types(legal, play, extra_bits > 0)
     every_cell, every_action = np.uint64(cells), np.uint64(actions)
     most = np.int64((1 << extra_bits) - 1)
     offers, moves = _with_extra(legal, play) if extra_bits else _without_extra(legal, play)
@@ -80,10 +106,7 @@ def compiled_pair(
         words.first, words.second = mine, theirs
         words.status = make_status(player if won_by else 1 - player, won_by, more)
 
-    try:
-        return cfunc(_LEGAL)(legal_bits), cfunc(_PLAY)(after)
-    except NumbaError as error:
-        raise NumbaFailedError(error) from error
+    return cfunc(_LEGAL)(legal_bits), cfunc(_PLAY)(after)
 
 
 def _without_extra(legal: Any, play: Any) -> tuple[Any, Any]:

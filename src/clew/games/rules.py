@@ -35,6 +35,8 @@ ENTRY_POINTS = "clew.games"
 GAMES: dict[str, Game] = {game.env_id: game for game in (TICTACTOE, CONNECT_FOUR, OTHELLO)}
 """The games that ship, by env_id."""
 
+Game.solved = tuple(name for name, game in GAMES.items() if game.solver_named is not None)
+
 _loaded: dict[str, Game] = {}
 """Games of files and packages that this process has met, by env_id: rows and models name a game so."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import UsageError
-from clew.games.rules import known_game
+from clew.games.rules import Game, known_game
 from clew.games.states import GameInfo
 
 Which = Literal["auto", "none", "mirror", "turn", "all"]
@@ -35,7 +35,7 @@ def symmetries(info: GameInfo, which: Which) -> Symmetries:
     the game do not allow them.
     """
     if which == "auto":
-        game = known_game(info.env_id)
+        game = info if isinstance(info, Game) else known_game(info.env_id)
         which = "none" if game is None else game.symmetry
     height, width, cells = info.board_height, info.board_width, info.board_height * info.board_width
     board = np.arange(cells).reshape(height, width)

@@ -38,7 +38,7 @@ def check(arguments: list[str]) -> int:
     """Run `clew games check`: exit code 1 where something was found."""
     options = parse(CheckOptions, arguments, program="clew games check")
 
-    from clew.games.check import examine
+    from clew.games.checking import examine
     from clew.games.rules import find_game
 
     checked = examine(find_game(options.game), games=options.games, seed=options.seed)

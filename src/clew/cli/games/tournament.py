@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
         for (one, two), result in zip(pairs, results, strict=True)
     ]
     ratings = rate(pairings, len(players), anchor=anchor)
-    report = _report(options, opening_plies, names, steps, results, ratings)
+    report = _report(options, game, opening_plies, names, steps, results, ratings)
     text = markdown(options, report)
     if options.output is not None:
         from clew.games.plot_elo import draw_elo
@@ -183,6 +183,7 @@ def _anchor(options: TournamentOptions, names: Sequence[str]) -> int:
 
 def _report(
     options: TournamentOptions,
+    game: Game,
     opening_plies: int,
     names: Sequence[str],
     steps: Sequence[int | None],
@@ -209,7 +210,7 @@ def _report(
             }
         )
     return {
-        "env_id": options.env_id,
+        "env_id": game.env_id,
         "anchor": names[ratings.anchor],
         "games_a_pair": options.games,
         "simulations": options.simulations,
