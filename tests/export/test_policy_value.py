@@ -18,9 +18,8 @@ from clew.export.policy_value import export_policy_value
 from clew.export.source import Source, find_source, verdict
 from clew.games.replay.window import Window
 from clew.games.rules import find_game
-from clew.games.search import SearchSettings
-from clew.games.self_play import SelfPlay, SelfPlaySettings
-from clew.recipes.alphazero import AlphaZeroRecipe
+from clew.games.self_play import SelfPlay
+from clew.recipes.alphazero import Actor, AlphaZeroRecipe
 from clew.runs.folder import Evidence, Run, create_run
 from clew.training.checkpoint import save_checkpoint
 from small_nets import observations, small_net
@@ -79,7 +78,7 @@ def test_a_checkpoint_that_was_copied_out_of_its_run_is_exported(tmp_path):
 
 def test_it_is_compared_on_positions_that_the_run_trained_on(run, tmp_path, monkeypatch):
     game = find_game("tictactoe")
-    play = SelfPlay(game, SelfPlaySettings(lanes=8, search=SearchSettings(simulations=2)), actor="a", began=0, seed=0)
+    play = SelfPlay(game, Actor(lanes=8, simulations=2), actor="a", began=0, seed=0)
     rows = []
     while len(rows) < 50:
         rows += [row for episode in play.step(None, timestamp=0) for row in episode]

@@ -37,7 +37,7 @@ def open_session(
         )
     except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
         raise BundleError(
-            f"ONNX Runtime cannot load {path}: it is truncated, or no ONNX model that this version "
+            f"ONNX Runtime cannot load {path}: it is cut short (truncated), or no ONNX model that this version "
             f"({onnxruntime.__version__}) knows. It says: {_reason(error)}. {advice}".rstrip()
         ) from error
 

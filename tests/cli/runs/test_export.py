@@ -112,7 +112,8 @@ def test_a_truncated_checkpoint_is_refused_and_nothing_appears(run, tmp_path, ca
 def test_a_checkpoint_of_another_model_is_refused(run, tmp_path, capsys):
     model = random_gpt()
     for described, sentence in (
-        ({"family": "policy_value"}, "the family 'policy_value'"),
+        ({"family": "policy_value"}, "does not describe a policy/value net"),
+        ({"family": "llama"}, "holds a model of 'llama', which no family here trains"),
         ({"family": "gpt", **asdict(model.config), "d_mlp": 50}, "has shape"),
         ({"family": "gpt", "vocab_size": 256}, "does not describe a GPT"),
         (None, "does not say which model"),

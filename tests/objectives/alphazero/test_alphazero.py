@@ -20,8 +20,8 @@ from clew.games.replay import open_replay
 from clew.games.rules import GameInfo, find_game
 from clew.games.self_play import SelfPlay
 from clew.objectives.alphazero.objective import AlphaZero, net_config
-from clew.objectives.alphazero.publishing import thinned
 from clew.recipes.alphazero import Actor, AlphaZeroRecipe
+from clew.runs.history import History
 from clew.training.devices import Placement
 from clew.training.objective import Shard
 from small_runs import clew_command, environment, losses, torchrun_command
@@ -276,13 +276,13 @@ def test_statistics_have_every_key_that_a_page_reads(workplace):
 
 def test_history_is_thinned_with_age_and_keeps_its_ends():
     history = [{"step": step} for step in range(5000)]
-    kept = [point["step"] for point in thinned(history)]
+    kept = [point["step"] for point in History(history).points()]
     assert kept[0] == 0
     assert kept[-100:] == list(range(4900, 5000))
     assert len(kept) < 700
     gaps = np.diff(kept)
     assert (gaps[:-100] >= 2).mean() > 0.9
-    assert len(thinned(history[:90])) == 90
+    assert len(History(history[:90]).points()) == 90
 
 
 def test_it_gives_up_waiting_with_exit_code_2(tmp_path, monkeypatch, capsys):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from clew.games.evidence import prepare
 from clew.games.replay import Replay, Transition
-from clew.objectives.alphazero.objective import AlphaZero, prepare
+from clew.objectives.alphazero.objective import AlphaZero
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.training.devices import Placement
 from episodes import random_episode
@@ -51,11 +52,11 @@ def life(*, batch_size: int = 4, **data: object) -> AlphaZero:
         "training": {"batch_size": batch_size, "checkpoint_every": 4},
         "net": {"width": 8},
     }
-    return prepare(AlphaZeroRecipe.model_validate(values)).objective(Path("run"), CPU)
+    return AlphaZero(prepare(AlphaZeroRecipe.model_validate(values)), Path("run"), CPU)
 
 
 def ready(learner: AlphaZero, step: int) -> bool:
-    return learner.companion.ready(step)
+    return all(hook.ready(step) for hook in learner.hooks)
 
 
 def looks(learner: AlphaZero, step: int, times: int = 3) -> list[bool]:

@@ -12,8 +12,10 @@ from scipy import stats
 
 from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.sampling import Sampling
-from clew.core.errors import EvidenceError
+from clew.core.errors import BundleError, EvidenceError
 from clew.core.intervals import paired_ratio, share
+from clew.proofs.evaluation.bits import bits_per_byte as bits_of
+from clew.proofs.evaluation.bits import code_bits
 from clew.proofs.evaluation.held_out import bits_per_byte, next_lines
 from clew.proofs.files import Proof
 from conftest import random_gpt
@@ -115,3 +117,20 @@ def test_ratios_and_their_intervals():
     assert ratio.geometric_mean_high == pytest.approx(math.exp(logs.mean() + half), rel=0.02)
     assert ratio.ratio_of_means_low < first.mean() / second.mean() < ratio.ratio_of_means_high
     assert paired_ratio(np.array([6.0, 6.0]), np.array([3.0, 3.0])).ratio_of_means_high == 2.0
+
+
+def test_the_code_of_files_charges_the_first_token_of_each():
+    assert code_bits(math.log(8), files=3, vocab_size=16) == pytest.approx(3 + 3 * 4)
+    assert bits_of(math.log(8), files=3, vocab_size=16, size=30) == pytest.approx(0.5)
+
+
+def test_a_token_of_probability_zero_is_said_and_is_no_figure(bundle):
+    class Masked(Parrot):
+        def run(self, ids, past):
+            logits = np.zeros((*ids.shape, 256), np.float32)
+            logits[..., ord("b")] = -np.inf
+            return logits, past
+
+    assert bits_per_byte(Masked(bundle, {}), ["aaa"]).value == pytest.approx(8, rel=0.01)
+    with pytest.raises(BundleError, match="the probability 0"):
+        bits_per_byte(Masked(bundle, {}), ["aba"])

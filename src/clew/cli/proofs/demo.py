@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
 from clew.cli import flags
 from clew.cli.output import print_json
-from clew.core.errors import EXIT_DONE
+from clew.core.errors import EXIT_DONE, UsageError
 from clew.core.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from clew.proofs.evaluation.report import ProofReport
 
 HELD_OUT = {"held_out_new": "new theorems", "held_out_longer": "theorems with longer proofs"}
 
@@ -44,81 +48,103 @@ class DemoOptions(flags.Options):
     """Print the figures as one JSON document, the last line of stdout."""
 
 
+@dataclass(frozen=True)
+class Demo:
+    """What a demo made."""
+
+    folder: Path
+    bundle: Path
+    plot: Path
+    reports: dict[str, ProofReport]
+    """Report of each held-out set: "held_out_new", "held_out_longer"."""
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """The headline figures of each held-out set."""
+        return {name: _figures(report) for name, report in self.reports.items()}
+
+
 def main(arguments: list[str]) -> int:
-    """Run the demo."""
+    """Run `clew demo`."""
     options = flags.parse(DemoOptions, arguments, program="clew demo")
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
-    folder = options.folder / f"{datetime.now():%Y-%m-%d-%H-%M-%S}"
-    corpus = folder / "proofs"
-    say(f"generating {options.theorems:,} theorems with proofs -> {corpus}")
-    from clew.proofs.corpus_maker import generate_corpus
-
-    generate_corpus(corpus, theorems=options.theorems, seed=options.seed, theories=options.theories)
-
-    say(f"training {options.recipe}")
-    bundle = _train_and_export(options, folder, say)
-
-    say("proving held-out theorems, by enumeration and with the model")
-    reports = {name: _evaluate(bundle, corpus / name, options) for name in HELD_OUT}
-    from clew.proofs.evaluation.plot import draw_guidance
-    from clew.proofs.evaluation.report import markdown
-
-    guidance = {HELD_OUT[name]: report.guidance for name, report in reports.items() if report.guidance}
-    draw_guidance(guidance, folder / "guidance.png")
-    for name, report in reports.items():
-        write_text(folder / f"{name}.md", markdown(report))
-        write_json(folder / f"{name}.json", report.as_json())
-    figures = {name: _figures(report) for name, report in reports.items()}
+    made = demo(**{key: value for key, value in options if key != "as_json"}, say=say)
     say("done")
-    print(_table(figures, options))
-    print(f"bundle: {bundle}\nplot:   {folder / 'guidance.png'}\nreports: {folder}/held_out_*.md")
+    print(_table(made.figures(), options))
+    print(f"bundle: {made.bundle}\nplot:   {made.plot}\nreports: {made.folder}/held_out_*.md")
     if options.as_json:
-        print_json({"folder": str(folder), "seconds": round(time.monotonic() - began, 1), **figures})
+        print_json({"folder": str(made.folder), "seconds": round(time.monotonic() - began, 1), **made.figures()})
     return EXIT_DONE
 
 
-def _train_and_export(options: DemoOptions, folder: Path, say: Callable[[str], None]) -> Path:
+def demo(
+    folder: Path | str = "demo",
+    *,
+    theorems: int = 5000,
+    theories: Sequence[str] = DemoOptions.model_fields["theories"].default,
+    recipe: str = "tactics-demo",
+    steps: int = 0,
+    prove: int = 25,
+    seconds: float = 1.0,
+    proposals: int = 300,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Demo:
+    """Generate theorems, train, export, prove held-out ones with and without the model, draw: in a new folder in
+    `folder`. The arguments are the flags of `clew demo`; `say` is told what goes on.
+
+    Raises `UsageError` for a recipe that is of no proof-step model, and what each part raises.
+    """
     from clew import recipes
-    from clew.export.publish import default_folder, publish_onnx
-    from clew.export.source import find_source
+
+    chosen = recipes.load(recipe)
+    if chosen.objective != "next_token":
+        raise UsageError(f"The demo trains a proof-step model, and {recipe} is a recipe of {chosen.objective}.")
+    place = Path(folder) / f"{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    corpus = place / "proofs"
+    say(f"generating {theorems:,} theorems with proofs -> {corpus}")
+    from clew.proofs.corpus_maker import generate_corpus
+
+    generate_corpus(corpus, theorems=theorems, seed=seed, theories=theories)
+    say(f"training {recipe}")
+    bundle = _train_and_export(chosen, place, steps, seed, say)
+    say("proving held-out theorems, by enumeration and with the model")
+    from clew.proofs.evaluation.plot import draw_guidance
+    from clew.proofs.evaluation.report import evaluate, markdown
+
+    budget: dict[str, Any] = {"proposals": proposals, "seconds": seconds, "temperature": 0.6, "max_tokens": 64}
+    reports = {
+        name: evaluate(bundle, corpus / name, split="all", limit=prove, seed=seed, **budget) for name in HELD_OUT
+    }
+    plot = place / "guidance.png"
+    draw_guidance({HELD_OUT[name]: report.guidance for name, report in reports.items() if report.guidance}, plot)
+    for name, report in reports.items():
+        write_text(place / f"{name}.md", markdown(report))
+        write_json(place / f"{name}.json", report.as_json())
+    return Demo(place, bundle, plot, reports)
+
+
+def _train_and_export(recipe: Any, folder: Path, steps: int, seed: int, say: Callable[[str], None]) -> Path:
+    from clew.export.gpt import export_gpt
+    from clew.export.source import default_folder, find_source, verdict
     from clew.training import launch
 
-    recipe: Any = recipes.load(options.recipe)
     data = recipe.data.model_copy(update={"data_dir": str(folder / "proofs" / "train")})
-    plan = recipe.training.model_copy(update={"max_steps": options.steps or recipe.training.max_steps})
-    recipe = recipe.model_copy(update={"seed": options.seed, "data": data, "training": plan})
+    plan = recipe.training.model_copy(update={"max_steps": steps or recipe.training.max_steps})
+    recipe = recipe.model_copy(update={"seed": seed, "data": data, "training": plan})
     run, _ = launch.train(recipe, folder / "runs", say=say)
     say("exporting and comparing the bundle with torch")
     bundle = default_folder(recipe.name, folder / "export")
-    ways = publish_onnx(find_source(str(run.folder)), bundle)["parity"]["ways"]
-    worst = max(way["max_abs_logits_difference"] for way in ways.values())
-    say(f"verified: {len(ways)} ways of starting the cache, logits within {worst:.1e}, 256 greedy tokens equal")
+    say(f"verified: {verdict(export_gpt(find_source(str(run.folder)), bundle)['parity'])}")
     return bundle
 
 
-def _evaluate(folder: Path, data_dir: Path, options: DemoOptions) -> Any:
-    from clew.bundle.load import load_bundle
-    from clew.bundle.sampling import Sampling
-    from clew.proofs.evaluation.guidance import Budget
-    from clew.proofs.evaluation.report import choose_files, evaluate_proofs
-
-    bundle = load_bundle(folder)
-    return evaluate_proofs(
-        bundle,
-        choose_files(bundle, data_dir, "all"),
-        Sampling(temperature=0.6, max_tokens=64, seed=options.seed),
-        Budget(options.proposals, options.seconds),
-        limit=options.prove,
-        stage=lambda name, length: lambda: None,
-    )
-
-
-def _figures(report: Any) -> dict[str, Any]:
+def _figures(report: ProofReport) -> dict[str, Any]:
     guidance = report.guidance
+    assert guidance is not None  # generated files state theorems of ours
     seconds, proposals = guidance.equal_seconds, guidance.equal_proposals
     return {
         "bits_per_byte": report.bits_per_byte.value,

@@ -44,7 +44,7 @@ class Champion:
     """Plays each evaluation's games and remembers who won them."""
 
     def __init__(self, recipe: AlphaZeroRecipe, info: GameInfo, folder: Path) -> None:
-        self._recipe, self._info, self._game, self._run_folder = recipe, info, known_game(recipe.data.env_id), folder
+        self._recipe, self._info, self._game, self._run_folder = recipe, info, known_game(info.env_id), folder
         self._step: int | None = None
         self.records: list[dict[str, Any]] = []
         """The contract's record of each evaluation."""
