@@ -90,6 +90,8 @@ def test_a_swapped_tokenizer_is_refused_though_hashes_are_not_compared(bundle):
         ({"vocab_size": 300}, "'logits' is"),
         ({"context_length": "long"}, "'context_length' is 'long', but must be a positive whole number"),
         ({"head_dim": True}, "'head_dim' is True"),
+        ({"vocab_size": 10**12}, "'vocab_size' is 1000000000000, but must be"),
+        ({"n_layers": 10**7}, "lacks the input 'past_key_values.2"),
     ],
 )
 def test_a_config_of_another_model_is_refused(bundle, values, sentence):

@@ -30,6 +30,8 @@ from clew.core.errors import BundleError, ClewError
 Cache = list[NDArray[np.float32]]
 """Key and value of each layer in turn, each [batch, n_heads, past, head_dim]."""
 
+LARGEST_SIZE = 10_000_000
+"""Of any size in a config; tables are made by it before the model is run."""
 _SIZES = ("vocab_size", "context_length", "n_layers", "n_heads", "head_dim")
 
 
@@ -158,15 +160,18 @@ def _read_config(path: Path) -> BundleConfig:
     content = _read_object(path)
     for key in _SIZES:
         value = content.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise BundleError(f"{path}: '{key}' is {value!r}, but must be a positive whole number.")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_SIZE:
+            raise BundleError(
+                f"{path}: '{key}' is {repr(value)[:60]}, but must be a positive whole number (up to {LARGEST_SIZE:,})."
+            )
     return BundleConfig(**{key: content[key] for key in _SIZES})
 
 
 def _check_graph(actual_inputs: Signature, actual_outputs: Signature, config: BundleConfig, folder: Path) -> None:
     """Names, types and fixed dimensions of the graph must be those that the config and the contract say."""
     cache = [None, config.n_heads, None, config.head_dim]
-    parts = [(layer, part) for layer in range(config.n_layers) for part in ("key", "value")]
+    layers = min(config.n_layers, len(actual_inputs))  # one that is missing is enough to be told
+    parts = [(layer, part) for layer in range(layers) for part in ("key", "value")]
     inputs: dict[str, tuple[str, list[int | None]]] = {INPUT_IDS: ("tensor(int64)", [None, None])}
     inputs |= {past_name(*each): ("tensor(float)", cache) for each in parts}
     outputs: dict[str, tuple[str, list[int | None]]] = {LOGITS: ("tensor(float)", [None, None, config.vocab_size])}

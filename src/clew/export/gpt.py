@@ -87,7 +87,7 @@ def _config(described: Any, folder: Path) -> GPTConfig:
         raise CheckpointError(f"{folder} does not say which model it holds: its state has no 'model'.")
     family = described.get("family", "gpt")
     if family != "gpt":
-        raise CheckpointError(f"{folder} holds a model of the family '{family}'; this export is for 'gpt'.")
+        raise CheckpointError(f"{folder} holds a model of the family '{str(family)[:40]}'; this export is for 'gpt'.")
     values = {field.name: described[field.name] for field in fields(GPTConfig) if field.name in described}
     for key, value in values.items():
         size = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_SIZE
