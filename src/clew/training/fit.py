@@ -65,10 +65,14 @@ def train_step(
         batch = objective.batch(step, Shard(micro * placement.world + placement.rank, parts))
         with placement.autocast():
             loss = loss_of(batch)
-        (loss.total * loss.weight).backward()
+        # The gradient of the sum over the shard's items; the mean over all shards is taken at the end.
+        loss.total.backward(loss.weight.to(loss.total.dtype))
         weight = loss.weight if weight is None else weight + loss.weight
         seen = loss.weight if loss.items is None else loss.items
         items = seen if items is None else items + seen
+        if parts == 1 and not logs:
+            sums["loss"] = loss.total.detach()
+            continue
         for name, value in {"loss": loss.total, **(loss.parts if logs else {})}.items():
             part = value.detach().float() * loss.weight
             sums[name] = part if name not in sums else sums[name] + part
@@ -80,7 +84,9 @@ def train_step(
         weight, items, stops = _reduce(objective.model, placement, gradients, sums, weight, items, stops)
     total = float(weight)
     norm = _normalise_and_clip(gradients, total, training.clip)
-    means = {name: float(value / weight) for name, value in sums.items()} if total else {}
+    means = {}
+    if total:
+        means = {name: float(value if parts == 1 and not logs else value / weight) for name, value in sums.items()}
     if not total:
         optimizer.drop_gradients()
     elif math.isfinite(norm) and math.isfinite(means["loss"]):
@@ -334,13 +340,22 @@ def _normalise_and_clip(gradients: list[Tensor], weight: float, clip: float) -> 
         return 0.0
     one = np.float32(1.0)
     with np.errstate(all="ignore"):
-        total = np.float32(float(torch.nn.utils.get_total_norm(gradients)))
+        total = np.float32(_norm(gradients).item())
         scale = one / np.float32(weight)
         norm = total / np.float32(weight)
         if clip > 0:
             scale = scale * np.minimum(one / (norm + np.float32(1e-6)) * np.float32(clip), one)
     torch._foreach_mul_(gradients, float(scale))
     return float(norm)
+
+
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """The norm of all gradients together: `torch.nn.utils.get_total_norm`, without what that asks of each tensor."""
+    first = gradients[0].device
+    if any(gradient.device != first for gradient in gradients):
+        return torch.nn.utils.get_total_norm(gradients)
+    total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return total
 
 
 def _not_finite(step: int, done: Step, run: Run) -> str:
