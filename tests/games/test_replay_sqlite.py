@@ -222,6 +222,15 @@ def test_a_damaged_file_is_told(tmp_path):
         replay.tail("tictactoe", None, 10_000)
 
 
+def test_a_schema_that_is_no_text_is_told(tmp_path):
+    path = foreign_database(tmp_path / "replay.db", random_episode(0))
+    content = path.read_bytes()
+    content = content.replace(b"idx_transitions_episode", b"idx_\xe4ransitions_episode")
+    path.write_bytes(content.replace(b"CREATE INDEX idx_\xe4", b"CREATE INDEX (dx_\xe4"))
+    with pytest.raises(EvidenceError, match="is damaged"), open_replay(path) as replay:
+        replay.count("tictactoe")
+
+
 def test_a_full_disk_is_told_and_the_episode_can_be_written_later(tmp_path):
     path = tmp_path / "replay.db"
     with open_replay(path, create=True) as replay:

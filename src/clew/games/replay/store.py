@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from clew.core.errors import EvidenceError, UsageError, nearest
 from clew.databases import is_file, is_postgres, no_address, path_of
-from clew.games.replay.schema import METADATA, SCHEMA, make_info
+from clew.games.replay.schema import METADATA, SCHEMA, make_info, short
 from clew.games.replay.transitions import Position, Transition, from_row
 from clew.games.rules import GameInfo, env_id_of, known_game
 
@@ -103,10 +103,10 @@ class Replay(ABC):
         Raises `EvidenceError` where it is not there, `UsageError` where it is not told.
         """
         games = self.env_ids()
-        held = ", ".join(f"{each} ({rows:,} rows)" for each, rows in games.items()) or "no rows"
+        held = ", ".join(f"{short(each)} ({rows:,} rows)" for each, rows in list(games.items())[:20]) or "no rows"
         if env_id and env_id not in games:
             raise EvidenceError(
-                f"{self.name} holds no rows of '{env_id}'.{nearest(env_id, list(games))} It holds: {held}."
+                f"{self.name} holds no rows of '{short(env_id)}'.{nearest(env_id, list(games))} It holds: {held}."
             )
         if not env_id and len(games) != 1:
             raise UsageError(f"{self.name} holds {held}. Choose a game with --env-id.")
@@ -132,12 +132,12 @@ class Replay(ABC):
         if found is not None:
             return found
         held = list({*self.metadata(), *self.env_ids()})
-        told = f" It holds: {', '.join(sorted(held))}." if held else " It holds no game yet."
+        told = f" It holds: {', '.join(map(short, sorted(held)[:20]))}." if held else " It holds no game yet."
         if env_id in held:
             told = " Let its actor write the game's row there when it starts, or add the row by hand."
         raise EvidenceError(
-            f"{self.name} does not describe the game '{env_id}' (no row of game_metadata), and its rules are not "
-            f"known here.{nearest(env_id, [each for each in held if each != env_id])}{told}"
+            f"{self.name} does not describe the game '{short(env_id)}' (no row of game_metadata), and its rules are "
+            f"not known here.{nearest(env_id, [each for each in held if each != env_id])}{told}"
         )
 
     # What the rows say
