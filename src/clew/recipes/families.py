@@ -38,6 +38,8 @@ class Family:
     """`export(source, folder, format) -> manifest`: a checkpoint becomes a verified bundle in `folder`."""
     evaluator: str = ""
     """`evaluate(bundle, **settings) -> report`: what the bundle is worth on held-out evidence."""
+    evaluates: tuple[str, str, str] | None = None
+    """Its `clew evaluate NAME`: the name, what runs it, a line of help. None: `clew evaluate OBJECTIVE BUNDLE`."""
     loop: str = ""
     """`main(arguments) -> int` of `clew loop` for its recipes."""
     loops_over: str = ""
@@ -64,6 +66,11 @@ _SHIPPED = (
         place="data.data_dir",
         exporter="clew.export.gpt:export_gpt",
         evaluator="clew.proofs.evaluation.report:evaluate",
+        evaluates=(
+            "proofs",
+            "clew.cli.proofs.evaluate",
+            "bits per byte, next lines found, and what guidance is worth to the prover",
+        ),
     ),
     Family(
         objective="alphazero",
@@ -74,6 +81,11 @@ _SHIPPED = (
         place="data.db",
         exporter="clew.export.policy_value:export_policy_value",
         evaluator="clew.games.evaluation:evaluate",
+        evaluates=(
+            "games",
+            "clew.cli.games.evaluate",
+            "games against random, perfect or searching players, or another model",
+        ),
         loop="clew.cli.games.loop:main",
         loops_over="game",
         familiar="clew.recipes.familiar:SELF_PLAY",
