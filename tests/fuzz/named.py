@@ -36,6 +36,7 @@ AGAINST_RANDOM = "evaluate games --model nets/model_step_000001.onnx --games 2"
 TOKENIZER = "tokenizer train --data-dir corpus --validation-fraction 0.3 --vocab-size 260"
 RESUME_SMALL = "resume runs/small --checkpoint 2"
 MANIFEST = "runs/small/run_manifest.json"
+CHANGED = ("*/run_manifest.json", "*/metrics.jsonl", "*/stats.json", "ok:runs/small/*")
 Spoil = Callable[[Path], object]
 Check = Callable[[Case, Outcome], str | None]
 
@@ -193,7 +194,7 @@ for _number, _line in enumerate(
     for _words in ("runs show runs/small", "runs list --runs-dir runs", f"{COMPARE} --plot out.png", RESUME_SMALL):
         _name = f"metrics-{_number}-{_words.split()[1 if _words.startswith('runs') else 0]}"
         _spoil = written("runs/small/metrics.jsonl", (_line + "\n") * 12)
-        plain(_name, _words, spoil=_spoil, changes=("*/run_manifest.json", "*/metrics.jsonl", "*/stats.json"))
+        plain(_name, _words, spoil=_spoil, changes=CHANGED)
 for _words in ("runs list", "runs show small", "runs show", "export small out", "resume small"):
     for _what, _spoil in {
         "no-created-at": edited(MANIFEST, lambda value: value.pop("created_at")),
