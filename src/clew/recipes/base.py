@@ -95,7 +95,7 @@ class Training(Section):
     """Arithmetic of the forward and backward pass; weights stay float32. auto: bfloat16 where it is native."""
     compile: Literal["auto", "yes", "no"] = "auto"
     """torch.compile of the loss. auto: where a compiler is installed and the run is long enough to pay for it."""
-    threads: int = pydantic.Field(default=0, ge=0)
+    threads: int = pydantic.Field(default=0, ge=0, le=1024)
     """CPU threads of each process; 0: OMP_NUM_THREADS, or the machine's cores shared among the processes."""
 
 
