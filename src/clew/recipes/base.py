@@ -14,6 +14,12 @@ from clew.core import files
 from clew.core.errors import UsageError, nearest
 from clew.recipes import plain_yaml
 
+LARGEST = 1 << 24
+"""Upper bound of sizes: beyond it a mistyped number would fill the memory before it is noticed."""
+
+MOST_LAYERS = 10_000
+"""Upper bound of depths, for the same reason."""
+
 Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
 """Share that a moving average keeps at each step."""
 
@@ -46,9 +52,9 @@ class Training(Section):
     """Optimiser steps to plan; 0 plans `max_epochs` passes over the training evidence."""
     max_epochs: float = pydantic.Field(default=10.0, gt=0)
     """Passes over the training evidence to plan, where `max_steps` is 0."""
-    batch_size: int = pydantic.Field(default=32, ge=1)
+    batch_size: int = pydantic.Field(default=32, ge=1, le=LARGEST)
     """Examples (rows, positions, traces) in one optimiser step, over all processes and micro-batches."""
-    accumulation: int = pydantic.Field(default=1, ge=1)
+    accumulation: int = pydantic.Field(default=1, ge=1, le=LARGEST)
     """Micro-batches that one optimiser step is split into, to fit memory. The result is the same but for rounding,
     except where a net normalises over its batch (a residual tower does): there each micro-batch is normalised alone."""
     optimizer: Literal["adamw", "muon"] = "adamw"
