@@ -203,3 +203,20 @@ def test_a_seed_may_be_any_whole_number(tmp_path):
 def test_a_size_that_no_memory_holds_is_refused_at_once(target, flags):
     with pytest.raises(UsageError, match="less than or equal to"):
         parse(target, flags)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "x" * 200, "²"])
+def test_a_name_that_is_none_is_refused_with_its_flag(name):
+    with pytest.raises(UsageError, match=r"--name is '.*': string should match pattern"):
+        parse("next_token", ["--name", name])
+
+
+@pytest.mark.parametrize("key", ["1", "null", "true", "1.5", ".nan"])
+def test_a_key_that_is_no_word_is_named(tmp_path, key):
+    with pytest.raises(UsageError, match=r"mine\.yaml: the key \S+ is no word"):
+        from_yaml(tmp_path, f"objective: next_token\n{key}: 1\n")
+
+
+def test_a_key_that_is_no_word_in_a_section_is_named(tmp_path):
+    with pytest.raises(UsageError, match="mine"):
+        from_yaml(tmp_path, "objective: next_token\ntraining: {1: 2}\n")

@@ -127,8 +127,12 @@ class Recipe(Section):
 R = TypeVar("R", bound=Section)
 
 _SHORTENED = reprlib.Repr()
-"""Values as a sentence shows them: aliases and digits could make one of millions of characters."""
 _SHORTENED.maxstring = _SHORTENED.maxother = 80
+
+
+def shortened(value: Any) -> str:
+    """A value as a sentence shows it: aliases and digits could make one of millions of characters."""
+    return _SHORTENED.repr(value)
 
 
 def validate(kind: type[R], values: dict[str, Any], where: str) -> R:
@@ -148,7 +152,7 @@ def _sentence(kind: type[Section], fault: dict[str, Any], where: str) -> str:
     if fault["type"] == "missing":
         return f"{where}: the key '{dotted}' is missing."
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{where}: '{dotted}' is {_SHORTENED.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
+    return f"{where}: '{dotted}' is {shortened(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
 
 
 def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
@@ -175,6 +179,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}{line}: not valid YAML: {problem}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no recipe: a recipe is a mapping of keys to values, such as `name: tactics`.")
+    for key in values:
+        if not isinstance(key, str):
+            raise UsageError(
+                f"{path}: the key {shortened(key)} is no word; the keys of a recipe are names of settings."
+            )
     return values
 
 
