@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import random
 import shutil
 import sys
@@ -40,6 +41,7 @@ from kinds import ALL, KINDS, Kind  # noqa: E402
 from named import NAMED  # noqa: E402
 from sandbox import Case, Outcome, run_case  # noqa: E402
 
+import clew as clew_package  # noqa: E402
 from clew.cli.main import main as clew  # noqa: E402
 from clew.cli.main import run  # noqa: E402
 from clew.core import waiting as clew_waiting  # noqa: E402
@@ -97,7 +99,8 @@ def _prepare(root: Path) -> None:
             os._exit(code)
     if os.waitpid(pid, 0)[1]:
         sys.exit(f"The examples could not be made:\n{(root / 'said').read_text()[-3000:]}")
-    for name in listing.read_text().splitlines():
+    ours = [module.name for module in pkgutil.walk_packages(clew_package.__path__, "clew.")]
+    for name in [*ours, *listing.read_text().splitlines()]:
         if name not in sys.modules and not name.startswith(("__", "pytest")):
             try:
                 importlib.import_module(name)
@@ -121,23 +124,8 @@ def _warm(root: Path) -> None:
     try:
         with inside(root):
             for game in GAMES:
-                clew(
-                    [
-                        "actor",
-                        "--env-id",
-                        game,
-                        "--db",
-                        "warm.db",
-                        "--model",
-                        "none.onnx",
-                        "--episodes",
-                        "1",
-                        "--lanes",
-                        "1",
-                        "--simulations",
-                        "2",
-                    ]
-                )
+                words = f"actor --env-id {game} --db warm.db --model none.onnx --episodes 1 --lanes 1 --simulations 2"
+                clew(words.split())
     finally:
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)

@@ -84,3 +84,9 @@ LOOP_RECIPE = Command(
 )
 GENERATE_INTO = Command("proofs generate --theorems 2 --held-out 0 --theories group --max-steps 2 out")
 EXPORT_INTO = Command("export small --runs-dir runs out")
+OWN_GAME = (
+    Command("games check my_game.py --games 2", findings=True),
+    Command("games check my_game.py --games 2 --json", findings=True),
+    Command("play my_game.py --without-model --simulations 2"),
+    Command("actor --env-id my_game.py --db own.db --model none.onnx --episodes 1 --lanes 1 --simulations 2"),
+)

@@ -171,7 +171,9 @@ def _no_sentence(case: Case, outcome: Outcome) -> str | None:
         return f"exit code {code}"
     if len(err) > _LONGEST_ANSWER:
         return f"{len(err):,} characters on stderr"
-    if SECRET in outcome.out + err:
+    # What stands where a folder or a number should is no address; an error shows no password in any case.
+    told = outcome.out + err if {"--db", "replay"} & set(case.argv) else "".join(_errors(err))
+    if SECRET in told:
         return "a password was printed"
     if (
         code
@@ -180,6 +182,10 @@ def _no_sentence(case: Case, outcome: Outcome) -> str | None:
     ):
         return f"exit code {code} without a sentence"
     return case.check(case, outcome) if case.check else None
+
+
+def _errors(err: str) -> list[str]:
+    return re.findall(r"^clew: error.*", err, re.MULTILINE)
 
 
 def told_error(text: str) -> str:
@@ -223,6 +229,8 @@ def _harmed(
     allowed = [pattern.removeprefix("ok:") for pattern in changes if not pattern.startswith("ok:") or code == 0]
 
     def meant(name: str) -> bool:
+        if before[name][0] == "file" and not before[name][2]:
+            return after.get(name, ("gone",))[0] == "file"  # an empty file may be filled
         for pattern in allowed:
             pattern, _, head = pattern.partition("|")
             if fnmatch.fnmatch(name, pattern):

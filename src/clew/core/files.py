@@ -72,6 +72,11 @@ def is_folder(path: Path) -> bool:
     return _has_mode(path, stat.S_ISDIR)
 
 
+def exists(path: Path) -> bool:
+    """Whether anything can be seen there; False for a path that this system takes for none at all."""
+    return _has_mode(path, lambda mode: True)
+
+
 def _has_mode(path: Path, test: Callable[[int], bool]) -> bool:
     try:
         return test(path.stat().st_mode)

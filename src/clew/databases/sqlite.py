@@ -182,7 +182,7 @@ def identity_of(path: Path) -> Identity | None:
 
 
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
-    address = f"file:{quote(str(path.absolute()))}?mode={mode}{extra}"
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{extra}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     # One id that is no UTF-8 must not keep the other rows from being read.
     connection.text_factory = lambda content: content.decode("utf-8", "replace")

@@ -18,6 +18,10 @@ TO_CLEAR = "replay-to-clear"
 """In the folder of a run that is to begin with new rows alone, until the old ones are deleted."""
 
 
+STATISTICS = files.json_output("the statistics of a self-play run", "step", "total_steps")
+"""What a page polls; a recipe says where it is written."""
+
+
 class GaveUpWaitingError(ClewError):
     """The database did not come to hold what training needs within the time that the recipe gives it."""
 
@@ -26,6 +30,7 @@ class GaveUpWaitingError(ClewError):
 
 def prepare(recipe: AlphaZeroRecipe) -> PreparedReplay:
     """Wait for the database and read what it says of the game. Raises `ClewError`, exit code 2 after `max_wait`."""
+    files.check_output(Path(recipe.outputs.stats), STATISTICS)
     info = _wait_for_game(recipe)
     symmetries(info, recipe.targets.symmetry)  # a choice that the game does not allow is told before a run is made
     return PreparedReplay(recipe, info)

@@ -115,7 +115,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
         learner = supervisor.start(Child("learner", _learner_command(plan, run), restarts=0))
         try:
             # Actors would fill the window with random games in the seconds before the first model is there.
-            while learner.running and not latest_model(recipe).is_file():
+            while learner.running and not files.is_file(latest_model(recipe)):
                 time.sleep(0.1)
             for number in range(actors if learner.running else 0):
                 supervisor.start(Child(f"actor {number}", _actor_command(plan, number), restarts=5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clew.core import files
 from clew.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def exists(db: str) -> bool:
     """Whether there is such a database; of a server it is taken for granted."""
     from clew.games.replay import is_file
 
-    return not is_file(db) or Path(db.removeprefix("sqlite:///")).exists()
+    return not is_file(db) or files.exists(Path(db.removeprefix("sqlite:///")))
 
 
 def default_opening_plies(game: Game, *, perfect: bool = False) -> int:

@@ -162,7 +162,7 @@ def _cut_timing(path: Path, step: int | None) -> float:
         lines = file.read().split(b"\n")[:-1]
         elapsed = 0.0
         while lines:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 newest = json.loads(lines[-1])
                 if step is None or int(newest["step"]) <= step:
                     elapsed = float(newest["elapsed"])

@@ -12,6 +12,7 @@ import pydantic
 
 from clew.cli.flags import Options, Positional, parse
 from clew.core.errors import EXIT_DONE, UsageError
+from clew.core.files import exists
 
 if TYPE_CHECKING:
     from clew.games.rules import Game, States
@@ -73,7 +74,7 @@ def _thinker(options: PlayOptions, game: Game) -> tuple[Thinker, str]:
     if options.model is not None and options.without_model:
         raise UsageError("--model and --without-model contradict each other: leave one out.")
     path = options.model or DEFAULT_MODEL
-    if options.without_model or (options.model is None and not path.exists()):
+    if options.without_model or (options.model is None and not exists(path)):
         why = "" if options.without_model else f"There is no model {path}. "
         if not options.simulations:
             raise UsageError(f"{why}Without a model there is nothing to play by but a search: give it --simulations.")
@@ -121,6 +122,8 @@ class Session:
     def _ask(self) -> bool:
         """Ask until a move is made or taken back; False when the person leaves."""
         while True:
+            if sys.stdin is None:  # the command was started with a closed standard input
+                return False
             try:
                 text = input("Your move: ").strip()
             except EOFError:
