@@ -329,3 +329,40 @@ def test_cleanup_leaves_the_window(workplace):
     assert train(flags) == 0
     with open_replay("data/replay.db") as replay:
         assert 50 <= replay.count("tictactoe") < 65
+
+
+def test_a_database_that_was_moved_is_named_when_its_run_goes_on(workplace, capsys):
+    assert train("--steps 20 --batch-size 8 --checkpoint-interval 10 --eval-games 0") == 0
+    Path("data/replay.db").rename("elsewhere.db")
+    run = str(newest_run())
+    assert main(["resume", run, "--checkpoint", "10", "--data-dir", "data"]) == 2
+    assert "is of alphazero, whose recipe has no data_dir" in capsys.readouterr().err
+    assert main(["resume", run, "--checkpoint", "10", "--db", "elsewhere.db"]) == 0
+    assert "finished at step 20" in capsys.readouterr().err
+
+
+def test_the_rows_are_there_until_the_run_that_clears_them_is(workplace, monkeypatch):
+    """What fails while the run's folder is made leaves the rows; what fails behind it leaves a run that clears them."""
+    from clew.objectives.alphazero import hooks
+    from clew.training import launch
+
+    def count() -> int:
+        with open_replay("data/replay.db") as replay:
+            return replay.count("tictactoe")
+
+    before = count()
+    flags = "--clear-replay --steps 4 --batch-size 8 --max-wait 0.2"
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("a disk that is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(launch, "create_run", fail)
+        assert train(flags) == 1
+    assert count() == before
+    with monkeypatch.context() as broken:
+        broken.setattr(hooks.TakingIn, "on_begin", fail)
+        assert train(flags) == 1
+    assert count() == before
+    assert main(["resume", "--checkpoint", "latest"]) == 2
+    assert count() == 0

@@ -96,7 +96,9 @@ def _parse(target: str, arguments: list[str]) -> tuple[AlphaZeroRecipe, LoopOpti
     parsed, options = with_flags(loaded, arguments, LoopOptions, program=f"clew loop {target}", familiar=SELF_PLAY_LOOP)
     assert isinstance(parsed, AlphaZeroRecipe)
     recipe = settled(parsed, options.folder, iterations=options.iterations, steps=options.steps)
-    given = flags.given(AlphaZeroRecipe, SELF_PLAY_LOOP.flags(arguments, loaded.training))
+    given = SELF_PLAY_LOOP.as_typed(
+        flags.given(AlphaZeroRecipe, SELF_PLAY_LOOP.flags(arguments, loaded.training)), arguments
+    )
     if target.endswith((".yaml", ".yml")):
         written = base.flattened(recipes.load(target).model_dump(exclude_unset=True))
         given = {key: f"{key} in {target}" for key in written} | given
