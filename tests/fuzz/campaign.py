@@ -85,6 +85,7 @@ def _prepare(root: Path) -> None:
             with (root / "said").open("w") as said:
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
+            sys.argv = ["clew"]  # a run notes how it was called
             with inside(root / "examples"):
                 make_examples()
             listing.write_text("\n".join(list(sys.modules)))

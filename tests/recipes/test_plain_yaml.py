@@ -57,6 +57,9 @@ def test_what_is_not_a_number_is_refused_where_one_is_due(tmp_path):
         ("{a: " * 3000, "nests more than 50 deep"),
         ("&a [*a]", "'*a' is a part of itself"),
         ("*a", "found undefined alias"),
+        ("!!map 3", "mine.yaml:2: not valid YAML: a mapping is due"),
+        ("!!seq 3", "mine.yaml:2: not valid YAML"),
+        ('"\\0"', "'seed' is"),
         ("!!python/object:os.system x", "could not determine a constructor"),
     ],
 )  # fmt: skip

@@ -174,6 +174,7 @@ def test_a_number_that_nothing_counts_with_is_refused(target, flags, said):
         ("training: {learning_rate: true}", "'training.learning_rate' is True: a number is due."),
         ("training: {learning_rate: .inf}", "'training.learning_rate' is inf: input should be a finite number."),
         ("training: {clip: .nan}", "'training.clip' is nan: input should be a finite number."),
+        ('data: {tokenizer: "\\0"}', "no name or path holds a zero byte"),
         ("training: {betas: [0.9, 1.0]}", "'training.betas.1' is 1.0: input should be less than 1."),
         (f"training: {{max_steps: {2**63}}}", f"'training.max_steps' is {2**63}: at most 64 bits can be counted with."),
     ],

@@ -146,7 +146,10 @@ _NOISE = re.compile(
 )
 
 
-_BOUND = re.compile(r"(\w+) (Input should [^\[]*?) \[type=\w+, input_value=(.*?), input_type=\w+\]")
+_BOUND = re.compile(
+    r"(\w+) (?:Value error, )?((?:Input should|(?<=Value error, ))[^\[]*?) "
+    r"\[type=\w+, input_value=(.*?), input_type=(?!dict)\w+\]"
+)
 """What pydantic says of a value that is of the right type but out of bounds."""
 
 

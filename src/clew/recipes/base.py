@@ -31,10 +31,10 @@ class Section(pydantic.BaseModel):
 
     @pydantic.field_validator("*", mode="wrap")
     @classmethod
-    def _number_that_counts(
+    def _value_that_counts(
         cls, value: Any, check: pydantic.ValidatorFunctionWrapHandler, field: pydantic.ValidationInfo
     ) -> Any:
-        """What pydantic lets pass and no library counts with: true for 1, and whole numbers past 64 bits."""
+        """What pydantic lets pass and no library takes: true for 1, whole numbers past 64 bits, zero bytes."""
         wanted = cls.model_fields[str(field.field_name)].annotation
         if isinstance(value, bool) and wanted in (int, float):
             raise ValueError("a number is due")
@@ -42,6 +42,8 @@ class Section(pydantic.BaseModel):
         # A seed is hashed, not counted with: any number will do.
         if wanted is int and field.field_name != "seed" and abs(checked) >= 2**63:
             raise ValueError("at most 64 bits can be counted with")
+        if isinstance(checked, str) and "\0" in checked:
+            raise ValueError("no name or path holds a zero byte")
         return checked
 
 

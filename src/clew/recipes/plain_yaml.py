@@ -24,6 +24,8 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML without duplicate keys (PyYAML would keep the last one silently) and without sexagesimals."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):  # `!!map 3`
+            raise yaml.constructor.ConstructorError(None, None, "a mapping is due", node.start_mark)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
