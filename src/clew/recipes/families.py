@@ -7,13 +7,13 @@ a host loads nothing that it does not use. An installed package adds a family by
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from clew.core.errors import UsageError, nearest
+from clew.core.named import named
 
 ENTRY_POINTS = "clew.families"
 
@@ -52,8 +52,7 @@ class Family:
         spelled: str = getattr(self, name)
         if not spelled:
             raise UsageError(f"The objective {self.objective} has no {name}.")
-        module, _, attribute = spelled.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return named(spelled)
 
 
 _SHIPPED = (
@@ -64,7 +63,7 @@ _SHIPPED = (
         make="clew.objectives.next_token:NextToken",
         model="gpt",
         place="data.data_dir",
-        exporter="clew.export.gpt:export_gpt",
+        exporter="clew.export.publish:export_gpt",
         evaluator="clew.proofs.evaluation.report:evaluate",
         evaluates=(
             "proofs",

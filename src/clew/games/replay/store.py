@@ -10,17 +10,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from clew.core.errors import EvidenceError, UsageError, nearest
+from clew.core.named import named
 from clew.databases import is_file, is_postgres, no_address, path_of
 from clew.games.replay.schema import METADATA, SCHEMA, make_info, short
-from clew.games.replay.transitions import Position, Transition, from_row
+from clew.games.replay.transitions import ROWS_AT_ONCE, Position, Transition, from_row
 from clew.games.rules import GameInfo, env_id_of, known_game
 
 if TYPE_CHECKING:
     from clew.games.replay.survey import Survey
 
+_KINDS = {
+    "SQLite": "clew.games.replay.sqlite:SqliteReplay",
+    "PostgreSQL": "clew.games.replay.postgres:PostgresReplay",
+}
+"""What opens each kind of database; an actor loads the one that it uses."""
 EPISODES_AT_ONCE = 256
 """Episodes deleted in one transaction, so that writers get their turn between."""
-ROWS_AT_ONCE = 4096
 
 
 class Replay(ABC):
@@ -58,14 +63,13 @@ class Replay(ABC):
         `UsageError` for a URL of another kind.
         """
         if is_file(where):
-            from clew.games.replay.sqlite import SqliteReplay
-
-            return SqliteReplay(path_of(where), create=create)
-        if is_postgres(where):
-            from clew.games.replay.postgres import PostgresReplay
-
-            return PostgresReplay(str(where), create=create)
-        raise no_address(where, SCHEMA.what)
+            opened = named(_KINDS["SQLite"])(path_of(where), create=create)
+        elif is_postgres(where):
+            opened = named(_KINDS["PostgreSQL"])(str(where), create=create)
+        else:
+            raise no_address(where, SCHEMA.what)
+        replay: Replay = opened
+        return replay
 
     @abstractmethod
     def close(self) -> None:
