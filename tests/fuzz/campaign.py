@@ -115,7 +115,7 @@ def _prepare(root: Path) -> None:
 
 
 def _warm(root: Path) -> None:
-    """Load what numba compiled, once for all."""
+    """Do once what each process does when it does a thing for the first time."""
     from clew.games.rules import GAMES
 
     devnull = os.open(os.devnull, os.O_WRONLY)
@@ -127,6 +127,10 @@ def _warm(root: Path) -> None:
             for game in GAMES:
                 words = f"actor --env-id {game} --db warm.db --model none.onnx --episodes 1 --lanes 1 --simulations 2"
                 clew(words.split())
+        with inside(root / "examples"):
+            # Nets of one architecture are traced once, and fonts are looked for once.
+            clew(["export", "small", "../warm-export", "--runs-dir", "played"])
+            clew(["runs", "compare", "runs/small", "begun/half", "--plot", "../warm.png"])
     finally:
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)
