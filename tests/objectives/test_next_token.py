@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -150,3 +151,16 @@ def test_the_tokenizer_is_trained_on_the_training_split_alone(tmp_path):
 def test_a_corpus_of_one_file_cannot_be_held_out(tmp_path):
     with pytest.raises(EvidenceError, match="holds one proof file, so none can be held out"):
         prepare(small_recipe(write_corpus(tmp_path / "corpus", count=1)))
+
+
+def test_a_tokenizer_that_does_not_give_the_files_back_is_refused_with_file_and_place(tmp_path):
+    folder = write_corpus(tmp_path / "corpus", 12)
+    prepared = prepare(small_recipe(folder))
+    prepared.keep(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["normalizer"] = {"type": "Lowercase"}
+    path.write_text(json.dumps(content))
+    first = prepared.corpus.names[prepared.split.train[0]]
+    with pytest.raises(EvidenceError, match=rf"{first}:1"):
+        NextToken(prepared, tmp_path, CPU)
