@@ -20,9 +20,10 @@ from clew.runs.folder import create_run
 from clew.runs.progress import Evaluation
 from clew.training.checkpoint import Frozen, read_checkpoint
 from clew.training.devices import Placement
-from clew.training.fit import fit, train_step
+from clew.training.fit import fit
 from clew.training.objective import Hook, Loss, Objective, State
 from clew.training.optimizers import Optimizer
+from clew.training.step import train_step
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 PLAIN = {"batch_size": 8, "learning_rate": 0.05, "log_every": 1, "evaluate_every": 4, "checkpoint_every": 2}

@@ -19,6 +19,8 @@ from clew.core import files
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, ClewError, UsageError
 from clew.core.supervisor import Child, Supervisor
 from clew.databases import split_password
+from clew.games.replay import Replay
+from clew.games.rules import env_id_of, find_game
 from clew.recipes import base
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.runs.folder import Run, list_runs
@@ -102,7 +104,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
     _make_database(recipe)
     actors = plan.actors or max(1, _cores() - 1)
     say(
-        f"{recipe.data.env_id}: {recipe.training.max_steps:,} steps in iterations of "
+        f"{env_id_of(recipe.data.env_id)}: {recipe.training.max_steps:,} steps in iterations of "
         f"{recipe.training.checkpoint_every:,}, {actors} actor{'s' if actors > 1 else ''} and a learner; "
         f"files in {plan.folder}"
     )
@@ -136,7 +138,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
             ) from None
         finally:
             seconds = before + time.monotonic() - began
-            state = {"env_id": recipe.data.env_id, "seconds": round(seconds, 1)}
+            state = {"env_id": env_id_of(recipe.data.env_id), "seconds": round(seconds, 1)}
             files.write_json(plan.folder / STATE, state)
         over = limit is not None and learner.code == EXIT_INTERRUPTED
     if learner.code not in (EXIT_DONE, None) and not over:
@@ -160,10 +162,7 @@ def _cores() -> int:
 
 def _make_database(recipe: AlphaZeroRecipe) -> None:
     """Make the database and describe the game in it, so that the learner need not wait for an actor."""
-    from clew.games.replay import open_replay
-    from clew.games.rules import find_game
-
-    with open_replay(recipe.data.db, create=True) as replay:
+    with Replay.open(recipe.data.db, create=True) as replay:
         replay.upsert_metadata(find_game(recipe.data.env_id))
 
 
@@ -183,7 +182,8 @@ def _seconds_before(recipe: AlphaZeroRecipe, plan: Plan) -> float:
     if plan.start_anew or not path.is_file():
         return 0.0
     state = files.read_json(path, what="the state of a loop")
-    if not isinstance(state, dict) or state.get("env_id") != recipe.data.env_id:
-        raise UsageError(f"{path} is of another loop than one of {recipe.data.env_id}. Name another --folder.")
+    env_id = env_id_of(recipe.data.env_id)
+    if not isinstance(state, dict) or state.get("env_id") != env_id:
+        raise UsageError(f"{path} is of another loop than one of {env_id}. Name another --folder.")
     seconds = state.get("seconds", 0.0)
     return float(seconds) if isinstance(seconds, int | float) else 0.0

@@ -29,9 +29,9 @@ def game_to_play(env_id: str, db: str | None = None) -> Game:
     described: dict[str, GameInfo] = {}
     name = ""
     if db is not None and exists(db):
-        from clew.games.replay import open_replay
+        from clew.games.replay import Replay
 
-        with open_replay(db) as replay:
+        with Replay.open(db) as replay:
             described, name = replay.metadata(), replay.name
     if named is None and asked in described:
         raise UsageError(

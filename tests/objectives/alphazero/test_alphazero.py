@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from clew.cli.main import main
 from clew.games.evidence import prepare
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.rules import GameInfo, find_game
 from clew.games.self_play import SelfPlay
 from clew.objectives.alphazero.objective import AlphaZero, net_config
@@ -32,7 +32,7 @@ CPU = Placement(torch.device("cpu"), torch.float32)
 def fill(db: Path, env_id: str = "tictactoe", *, games: int = 60, seed: int = 0, actor: str = "fill") -> None:
     game = find_game(env_id)
     play = SelfPlay(game, Actor(lanes=20, simulations=2), actor=actor, began=seed, seed=seed)
-    with open_replay(db, create=True) as replay:
+    with Replay.open(db, create=True) as replay:
         replay.upsert_metadata(game)
         written = 0
         while written < games:
@@ -124,7 +124,7 @@ def test_a_game_that_only_the_database_describes_has_a_net_and_trains(tmp_path, 
     Path("data").mkdir()
     info = GameInfo("gobang", "Gobang", 5, 5, 25, 77, 50)
     random = np.random.default_rng(0)
-    with open_replay("data/replay.db", create=True) as replay:
+    with Replay.open("data/replay.db", create=True) as replay:
         replay.upsert_metadata(info)
     with sqlite3.connect("data/replay.db") as database:
         for episode in range(20):
@@ -314,20 +314,20 @@ def test_a_limit_on_reuse_holds_the_learner_back(workplace, capsys):
 
 def test_clear_replay_begins_with_new_rows_alone_and_a_resume_clears_nothing(workplace, capsys):
     assert train("--clear-replay", "--max-wait", "0.2", "--steps", "4", "--batch-size", "8") == 2
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         assert replay.count("tictactoe") == 0
     fill(Path("data/replay.db"), games=20, seed=4, actor="new")
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         before = replay.count("tictactoe")
     assert main(["resume"]) == 0
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         assert replay.count("tictactoe") == before
 
 
 def test_cleanup_leaves_the_window(workplace):
     flags = "--steps 10 --batch-size 8 --log-interval 5 --replay-window 50 --replay-cleanup-interval 5"
     assert train(flags) == 0
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         assert 50 <= replay.count("tictactoe") < 65
 
 
@@ -347,7 +347,7 @@ def test_the_rows_are_there_until_the_run_that_clears_them_is(workplace, monkeyp
     from clew.training import launch
 
     def count() -> int:
-        with open_replay("data/replay.db") as replay:
+        with Replay.open("data/replay.db") as replay:
             return replay.count("tictactoe")
 
     before = count()

@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     recipe, options, given = _parse(target, rest)
 
     from clew.games.loop import Plan, check_unchanged, latest_model, loop
+    from clew.games.rules import env_id_of
 
     plan = Plan(options.folder, options.minutes, options.actors, options.start_anew)
     if (run := plan.run_to_go_on_with()) is not None:
@@ -63,7 +64,11 @@ def main(arguments: list[str]) -> int:
         print(f"loop: {stopped}", file=sys.stderr, flush=True)
         return EXIT_INTERRUPTED
     model = latest_model(recipe)
-    outcome: dict[str, Any] = {"env_id": recipe.data.env_id, "model": str(model), "seconds": round(seconds, 1)}
+    outcome: dict[str, Any] = {
+        "env_id": env_id_of(recipe.data.env_id),
+        "model": str(model),
+        "seconds": round(seconds, 1),
+    }
     if options.evaluation_games and model.is_file():
         from clew.games.evaluation import evaluate
 
@@ -82,10 +87,12 @@ def recipe_for(target: str) -> AlphaZeroRecipe:
         if not isinstance(loaded, AlphaZeroRecipe):
             raise UsageError(f"'{target}' is a recipe of {loaded.objective}, not of a game.")
         return loaded
-    from clew.games.rules import find_game
+    from clew.games.rules import find_game, is_file
 
     game = find_game(target)
-    return base.changed(AlphaZeroRecipe(), {"name": game.env_id, "data.env_id": target}, "clew loop")
+    # A run that is resumed from another folder must find the file of its game.
+    named = str(Path(target).resolve()) if is_file(target) else target
+    return base.changed(AlphaZeroRecipe(), {"name": game.env_id, "data.env_id": named}, "clew loop")
 
 
 def _parse(target: str, arguments: list[str]) -> tuple[AlphaZeroRecipe, LoopOptions, dict[str, str]]:
