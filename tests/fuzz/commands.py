@@ -31,7 +31,7 @@ RESUME_PLAYED = Command(
 )
 ACTOR = Command(
     "actor --db actor.db --model nets/model_step_000001.onnx --episodes 2 --lanes 2 --simulations 2 --max-wait 0.3",
-    changes=(f"*.db|{_SQLITE}", "*.db-wal", "*.db-shm"),
+    changes=(f"*.db|{_SQLITE}", f"aside|{_SQLITE}", "*.db-wal", "*.db-shm"),
 )
 RUNS = (
     Command("runs list --runs-dir runs"), Command("runs list --runs-dir runs --json"),

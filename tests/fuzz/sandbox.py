@@ -171,9 +171,8 @@ def _no_sentence(case: Case, outcome: Outcome) -> str | None:
         return f"exit code {code}"
     if len(err) > _LONGEST_ANSWER:
         return f"{len(err):,} characters on stderr"
-    # What stands where a folder or a number should is no address; an error shows no password in any case.
-    told = outcome.out + err if {"--db", "replay"} & set(case.argv) else "".join(_errors(err))
-    if SECRET in told:
+    # What stands where a folder or a model should is no address.
+    if SECRET in outcome.out + err and {"--db", "replay"} & set(case.argv):
         return "a password was printed"
     if (
         code
@@ -182,10 +181,6 @@ def _no_sentence(case: Case, outcome: Outcome) -> str | None:
     ):
         return f"exit code {code} without a sentence"
     return case.check(case, outcome) if case.check else None
-
-
-def _errors(err: str) -> list[str]:
-    return re.findall(r"^clew: error.*", err, re.MULTILINE)
 
 
 def told_error(text: str) -> str:

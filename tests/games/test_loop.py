@@ -116,3 +116,24 @@ def test_files_lie_in_the_loop_s_folder_unless_the_recipe_names_others():
         "page.json",
     )
     assert (recipe.training.max_steps, recipe.training.checkpoint_every, recipe.training.evaluate_every) == (15, 5, 5)
+
+
+def test_a_recipe_of_the_user_s_in_the_folder_stays(tmp_path, monkeypatch, started, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text("objective: alphazero\nname: mine\n")
+    assert main(["loop", "tictactoe", "--folder", "."]) == 2
+    assert "recipe.yaml is there and is not the recipe of a loop" in capsys.readouterr().err
+    assert Path("recipe.yaml").read_text() == "objective: alphazero\nname: mine\n"
+    assert not started
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["a loop of before", "killed before it noted its state"])
+def test_a_loop_s_own_recipe_is_written_anew(tmp_path, monkeypatch, started, before):
+    monkeypatch.chdir(tmp_path)
+    assert main(["loop", "tictactoe"]) == 130
+    written = Path("data/recipe.yaml").read_text()
+    if before:
+        Path("data/recipe.yaml").write_text("objective: alphazero\n")
+        Path("data/loop.json").write_text('{"env_id": "tictactoe", "seconds": 1.0}')
+    assert main(["loop", "tictactoe"]) == 130
+    assert Path("data/recipe.yaml").read_text() == written

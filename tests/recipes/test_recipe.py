@@ -172,8 +172,8 @@ def test_a_number_that_nothing_counts_with_is_refused(target, flags, said):
     [
         ("seed: true", "'seed' is True: a number is due."),
         ("training: {learning_rate: true}", "'training.learning_rate' is True: a number is due."),
-        ("training: {learning_rate: .inf}", "'training.learning_rate' is inf: input should be a finite number."),
-        ("training: {clip: .nan}", "'training.clip' is nan: input should be a finite number."),
+        ("training: {learning_rate: .inf}", "mine.yaml:2: not valid YAML: .inf is no finite number."),
+        ("training: {clip: inf}", "'training.clip' is 'inf': input should be a finite number."),
         ('data: {tokenizer: "\\0"}', "no name or path holds a zero byte"),
         ("training: {betas: [0.9, 1.0]}", "'training.betas.1' is 1.0: input should be less than 1."),
         (f"training: {{max_steps: {2**63}}}", f"'training.max_steps' is {2**63}: at most 64 bits can be counted with."),
@@ -212,7 +212,7 @@ def test_a_name_that_is_none_is_refused_with_its_flag(name):
         parse("next_token", ["--name", name])
 
 
-@pytest.mark.parametrize("key", ["1", "null", "true", "1.5", ".nan"])
+@pytest.mark.parametrize("key", ["1", "null", "true", "1.5"])
 def test_a_key_that_is_no_word_is_named(tmp_path, key):
     with pytest.raises(UsageError, match=r"mine\.yaml: the key \S+ is no word"):
         from_yaml(tmp_path, f"objective: next_token\n{key}: 1\n")

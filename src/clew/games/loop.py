@@ -27,6 +27,7 @@ from clew.runs.folder import Run, list_runs
 from clew.runs.progress import InterruptedRunError
 
 STATE, RECIPE = "loop.json", "recipe.yaml"
+_HEADING = "# Written by clew loop for its learner and its actors."
 
 
 def _say(text: str) -> None:
@@ -101,6 +102,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
     if run is not None:
         begun = run.read_recipe(AlphaZeroRecipe)
         recipe = base.changed(begun, {"data.db": recipe.data.db}, str(run.folder))
+    _check_recipe(plan)
     _make_database(recipe)
     actors = plan.actors or max(1, _cores() - 1)
     say(
@@ -108,7 +110,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
         f"{recipe.training.checkpoint_every:,}, {actors} actor{'s' if actors > 1 else ''} and a learner; "
         f"files in {plan.folder}"
     )
-    files.write_text(plan.folder / RECIPE, base.to_yaml(recipe))
+    _write_recipe(recipe, plan)
     began = time.monotonic()
     limit = plan.minutes * 60 - before if plan.minutes else None
     # Passwords go to the processes in their environment: a command line is for all to see.
@@ -149,6 +151,17 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
             "last checkpoint are whole: mend the cause and give the same command again."
         )
     return before + time.monotonic() - began
+
+
+def _check_recipe(plan: Plan) -> None:
+    """Raise `UsageError` where the folder holds a recipe that is not this loop's: a user's, which stays."""
+    # Loops of before wrote no heading, but left their state beside the recipe.
+    if not files.is_file(plan.folder / STATE):
+        files.check_output(plan.folder / RECIPE, files.text_output("the recipe of a loop", _HEADING))
+
+
+def _write_recipe(recipe: AlphaZeroRecipe, plan: Plan) -> None:
+    files.write_text(plan.folder / RECIPE, f"{_HEADING}\n{base.to_yaml(recipe)}")
 
 
 def latest_model(recipe: AlphaZeroRecipe) -> Path:

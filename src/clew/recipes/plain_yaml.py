@@ -7,6 +7,7 @@ number says so.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -42,12 +43,16 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            made = super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             # What PyYAML's constructors raise for a scalar that is none of its tag: `!!int x`, a number too long.
             kind = node.tag.removeprefix("tag:yaml.org,2002:")
             said = f"'{str(node.value)[:40]}' is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+        if isinstance(made, float) and not math.isfinite(made):
+            said = f"{str(node.value)[:40]} is no finite number"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        return made
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -115,13 +115,11 @@ def _normalise_and_clip(gradients: list[Tensor], weight: float, clip: float) -> 
     """
     if not gradients or not weight:
         return 0.0
-    one = np.float32(1.0)
-    with np.errstate(all="ignore"):
-        total = np.float32(_norm(gradients).item())
-        scale = one / np.float32(weight)
-        norm = total / np.float32(weight)
-        if clip > 0:
-            scale = scale * np.minimum(one / (norm + np.float32(1e-6)) * np.float32(clip), one)
+    one, weighed = np.float32(1.0), np.float32(weight)
+    norm = np.float32(_norm(gradients).item()) / weighed
+    scale = one / weighed
+    if clip > 0:
+        scale = scale * min(one / (norm + np.float32(1e-6)) * np.float32(clip), one)
     if scale != one:
         torch._foreach_mul_(gradients, float(scale))
     return float(norm)
