@@ -8,13 +8,13 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from small_runs import clew, clew_command, environment, kill_processes_about, metrics, only_run, processes_about
+from forks import Forked
+from small_runs import clew, kill_processes_about, metrics, only_run, processes_about, start_clew
 
 SMALL_NET = "--width 16 --threads 1 --compile no --precision float32 --eval-games 4 --batch-size 16 --log-every 1"
 LOOP = (
@@ -22,10 +22,10 @@ LOOP = (
 ).split()
 
 
-def start(folder: Path, *arguments: object) -> subprocess.Popen:
+def start(folder: Path, *arguments: object) -> Forked:
     """A `clew` process whose words go to said.txt."""
     with (folder / "said.txt").open("a") as said:
-        return subprocess.Popen(clew_command(*arguments), env=environment(), stdout=said, stderr=said, cwd=folder)
+        return start_clew(*arguments, stdout=said, stderr=said, cwd=folder)
 
 
 def episodes(db: Path) -> dict[str, int]:
@@ -92,7 +92,7 @@ def kill_loop(folder: Path, moments: list[int], *, steps: int, iterations: int) 
     for moment in moments:
         process = start(folder, *arguments)
 
-        def reached(moment: int = moment, process: subprocess.Popen = process) -> bool:
+        def reached(moment: int = moment, process: Forked = process) -> bool:
             assert process.poll() is None, (folder / "said.txt").read_text()[-2000:]
             found = list((folder / "data/runs").glob("*/metrics.jsonl"))
             lines = found[0].read_text().split("\n")[:-1] if found else []
@@ -108,9 +108,7 @@ def kill_loop(folder: Path, moments: list[int], *, steps: int, iterations: int) 
         after = episodes(db)
         assert after.items() >= before.items(), "an episode that was committed is gone"
         before = after
-    ended = subprocess.run(
-        clew_command(*arguments), capture_output=True, text=True, env=environment(), timeout=300, cwd=folder
-    )
+    ended = clew(*arguments, cwd=folder)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert episodes(db).items() >= before.items()
     run = only_run(folder / "data/runs")
@@ -152,9 +150,7 @@ def test_ctrl_c_ends_the_loop_with_a_checkpoint_and_the_same_command_goes_on(tmp
     assert "clew: error" not in said
     assert "clew: Stopped at step" in said
     assert "go on with the same command" in said
-    ended = subprocess.run(
-        clew_command(*arguments), capture_output=True, text=True, env=environment(), timeout=300, cwd=tmp_path
-    )
+    ended = clew(*arguments, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert finished(tmp_path)
     assert "resumes at" in ended.stderr
