@@ -16,9 +16,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/clew demo demo
 
-## all tests but the campaigns
+## all tests but the campaigns, on two cores
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 ## twenty kills at random moments, for one process and for two
 faults: $(VENV)/.installed

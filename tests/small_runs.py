@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 from clew.cli.runs.train import parse
 from clew.recipes.next_token import NextTokenRecipe
+from forks import Forked
 
 OPERATIONS = ("join", "meet", "sum", "shift", "fold", "blend")
 SMALL = {
@@ -77,7 +79,7 @@ def environment() -> dict[str, str]:
 
 
 def clew_command(*arguments: object) -> list[str]:
-    """The command line of a `clew` process."""
+    """The command line of a `clew` process that starts from nothing, for what `start_clew` cannot show."""
     return [sys.executable, "-m", "clew.cli.main", *map(str, arguments)]
 
 
@@ -87,11 +89,32 @@ def torchrun_command(*arguments: object) -> list[str]:
     return [sys.executable, *launcher, *clew_command(*arguments)]
 
 
+def start_clew(*arguments: object, **settings: Any) -> Forked:
+    """Start `clew` as a process of its own."""
+    return Forked(*arguments, env=environment(), **settings)
+
+
 def clew(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Run `clew` as a process of its own and wait for it."""
-    return subprocess.run(
-        clew_command(*arguments), capture_output=True, text=True, env=environment(), timeout=300, **settings
-    )
+    return _ended(start_clew(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings), arguments)
+
+
+def two_clews(*arguments: object) -> list[subprocess.CompletedProcess[str]]:
+    """Run `clew` as two processes that train together, without torchrun around them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    together = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [
+        Forked(*arguments, env=environment() | together | {"RANK": rank, "LOCAL_RANK": rank}, **outputs)
+        for rank in ("0", "1")
+    ]
+    return [_ended(process, arguments) for process in both]
+
+
+def _ended(process: Forked, arguments: Sequence[object]) -> subprocess.CompletedProcess[str]:
+    said = process.communicate(timeout=300)
+    return subprocess.CompletedProcess([*map(str, arguments)], process.wait(), *said)
 
 
 def only_run(runs_dir: Path) -> Path:

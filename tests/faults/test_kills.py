@@ -11,7 +11,7 @@ import time
 import pytest
 
 from clew.cli.main import main
-from small_runs import clew, clew_command, environment, flags, metrics, only_run, outcome, write_corpus
+from small_runs import clew, flags, metrics, only_run, outcome, start_clew, write_corpus
 
 STEPS = 30
 RECIPE = {"max_steps": STEPS, "evaluate_every": 5, "checkpoint_every": 3, "keep_checkpoints": 2}
@@ -34,7 +34,7 @@ def last_step(run):
 
 def killed_after(step, arguments, runs_dir):
     """Start `clew`, kill it as soon as the metrics tell of `step`, and return the run's folder."""
-    process = subprocess.Popen(clew_command(*arguments), env=environment(), stderr=subprocess.DEVNULL)
+    process = start_clew(*arguments, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if list(runs_dir.glob("*/run_manifest.json")) and last_step(only_run(runs_dir)) >= step:
@@ -95,9 +95,7 @@ def test_a_kill_while_older_work_is_redone_does_not_confuse_the_next_resume(undi
     older = int(sorted((reference / "checkpoints").glob("step_*"))[0].name[5:])
     run = tmp_path / "runs" / reference.name
     shutil.copytree(reference, run)
-    killed_after_rewind = subprocess.Popen(
-        clew_command("resume", run, "--checkpoint", older), env=environment(), stderr=subprocess.DEVNULL
-    )
+    killed_after_rewind = start_clew("resume", run, "--checkpoint", older, stderr=subprocess.DEVNULL)
     while last_step(run) > older:
         time.sleep(0.001)
     killed_after_rewind.send_signal(signal.SIGKILL)

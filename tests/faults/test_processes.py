@@ -1,10 +1,9 @@
-"""Two processes behind torchrun: the losses of one, and sentences when one of them cannot go on."""
+"""Two processes, as torchrun starts them: the losses of one, and sentences when one of them cannot go on."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -13,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from clew.cli.main import main
-from small_runs import environment, flags, losses, metrics, only_run, processes_about, torchrun_command, write_corpus
+from small_runs import (
+    environment,
+    flags,
+    losses,
+    metrics,
+    only_run,
+    processes_about,
+    torchrun_command,
+    two_clews,
+    write_corpus,
+)
 
 
 def together(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -35,8 +44,8 @@ def corpus(tmp_path_factory):
 def test_two_processes_have_the_losses_of_one(corpus, tmp_path):
     changed = {"data_dir": corpus, "dropout": 0.3, "max_steps": 8, "evaluate_every": 4}
     assert main(["train", "next_token", *flags(**changed, runs_dir=tmp_path / "one")]) == 0
-    ended = together("train", "next_token", *flags(**changed, runs_dir=tmp_path / "two"), "--json")
-    assert ended.returncode == 0, ended.stderr
+    both = two_clews("train", "next_token", *flags(**changed, runs_dir=tmp_path / "two"), "--json")
+    assert [ended.returncode for ended in both] == [0, 0], both
     one, two = (only_run(tmp_path / name) for name in ("one", "two"))
     assert len(losses(one)) == 8
     assert losses(two) == pytest.approx(losses(one), abs=1e-5)
@@ -45,23 +54,20 @@ def test_two_processes_have_the_losses_of_one(corpus, tmp_path):
         for run in (one, two)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
-    documents = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    documents = [line for ended in both for line in ended.stdout.splitlines() if line.startswith("{")]
     assert len(documents) == 1, "one process speaks"
     assert json.loads(documents[0])["status"] == "finished"
     assert json.loads((two / "run_manifest.json").read_text())["device"]["processes"] == 2
 
 
 def test_what_is_wrong_with_the_call_is_said_without_a_traceback(corpus, tmp_path):
-    ended = together("train", "next_token", *flags(data_dir=corpus, batch_size=3, runs_dir=tmp_path / "runs"))
-    assert ended.returncode != 0
-    said = own_words(ended.stderr)
-    # torchrun may end one process, once the other has failed, before it could speak.
-    assert said, ended.stderr
-    for line in said:
-        assert re.match(r"clew: error \(process [01]\): The batch size 3 cannot be split over 2 processes", line)
+    both = two_clews("train", "next_token", *flags(data_dir=corpus, batch_size=3, runs_dir=tmp_path / "runs"))
+    for rank, ended in enumerate(both):
+        assert ended.returncode == 2
+        (line,) = own_words(ended.stderr)
+        assert line.startswith(f"clew: error (process {rank}): The batch size 3 cannot be split over 2 processes")
         assert line.count("clew: error") == 1, "each process has a line of its own"
-    # torchrun shows a traceback of its own; none of ours is in it.
-    assert "clew/cli" not in ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
 def test_when_the_leader_cannot_write_both_end_with_a_sentence(corpus, tmp_path):
@@ -73,6 +79,8 @@ def test_when_the_leader_cannot_write_both_end_with_a_sentence(corpus, tmp_path)
     said = own_words(ended.stderr)
     assert any("(process 0): Could not write the folder" in line for line in said), ended.stderr
     assert not any("Clew itself failed" in line for line in said), ended.stderr
+    # torchrun shows a traceback of its own; none of ours is in it.
+    assert "clew/cli" not in ended.stderr
 
 
 def test_ctrl_c_saves_and_the_run_goes_on_from_there(corpus, tmp_path):

@@ -8,24 +8,24 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from small_runs import clew, clew_command, environment, kill_processes_about, metrics, only_run, processes_about
+from forks import Forked
+from small_runs import clew, kill_processes_about, metrics, only_run, processes_about, start_clew
 
 SMALL_NET = "--width 16 --threads 1 --compile no --precision float32 --eval-games 4 --batch-size 16 --log-every 1"
 LOOP = (
-    f"{SMALL_NET} --steps 20 --lanes 8 --simulations 4 --actors 1 --evaluation-games 4 --max-reuse 4 --max-wait 60"
+    f"{SMALL_NET} --steps 8 --lanes 8 --simulations 4 --actors 1 --evaluation-games 2 --max-reuse 4 --max-wait 60"
 ).split()
 
 
-def start(folder: Path, *arguments: object) -> subprocess.Popen:
+def start(folder: Path, *arguments: object) -> Forked:
     """A `clew` process whose words go to said.txt."""
     with (folder / "said.txt").open("a") as said:
-        return subprocess.Popen(clew_command(*arguments), env=environment(), stdout=said, stderr=said, cwd=folder)
+        return start_clew(*arguments, stdout=said, stderr=said, cwd=folder)
 
 
 def episodes(db: Path) -> dict[str, int]:
@@ -92,7 +92,7 @@ def kill_loop(folder: Path, moments: list[int], *, steps: int, iterations: int) 
     for moment in moments:
         process = start(folder, *arguments)
 
-        def reached(moment: int = moment, process: subprocess.Popen = process) -> bool:
+        def reached(moment: int = moment, process: Forked = process) -> bool:
             assert process.poll() is None, (folder / "said.txt").read_text()[-2000:]
             found = list((folder / "data/runs").glob("*/metrics.jsonl"))
             lines = found[0].read_text().split("\n")[:-1] if found else []
@@ -108,9 +108,7 @@ def kill_loop(folder: Path, moments: list[int], *, steps: int, iterations: int) 
         after = episodes(db)
         assert after.items() >= before.items(), "an episode that was committed is gone"
         before = after
-    ended = subprocess.run(
-        clew_command(*arguments), capture_output=True, text=True, env=environment(), timeout=300, cwd=folder
-    )
+    ended = clew(*arguments, cwd=folder)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert episodes(db).items() >= before.items()
     run = only_run(folder / "data/runs")
@@ -130,18 +128,18 @@ def descendants(folder: Path) -> list[int]:
 
 
 def test_a_loop_that_is_killed_goes_on_with_the_same_run_and_its_children_end_with_it(tmp_path):
-    run = kill_loop(tmp_path, [25], steps=60, iterations=3)
+    run = kill_loop(tmp_path, [10], steps=24, iterations=3)
     assert finished(tmp_path)
     models = sorted(path.name for path in (tmp_path / "data/models").glob("*.onnx"))
-    assert {"latest.onnx", "model_step_000060.onnx"} <= set(models)
+    assert {"latest.onnx", "model_step_000024.onnx"} <= set(models)
     stats = json.loads((tmp_path / "data/stats.json").read_text())
-    assert stats["step"] == 60
-    assert [point["step"] for point in stats["history"]] == list(range(1, 61))
+    assert stats["step"] == 24
+    assert [point["step"] for point in stats["history"]] == list(range(1, 25))
     assert run.is_dir()
 
 
 def test_ctrl_c_ends_the_loop_with_a_checkpoint_and_the_same_command_goes_on(tmp_path):
-    arguments = ["loop", "tictactoe", "--folder", "data", "--iterations", "15", *LOOP]
+    arguments = ["loop", "tictactoe", "--folder", "data", "--iterations", "4", *LOOP]
     process = start(tmp_path, *arguments)
     wait_for(lambda: list((tmp_path / "data/runs").glob("*/checkpoints/latest.json")), what="a checkpoint")
     process.send_signal(signal.SIGINT)
@@ -152,19 +150,17 @@ def test_ctrl_c_ends_the_loop_with_a_checkpoint_and_the_same_command_goes_on(tmp
     assert "clew: error" not in said
     assert "clew: Stopped at step" in said
     assert "go on with the same command" in said
-    ended = subprocess.run(
-        clew_command(*arguments), capture_output=True, text=True, env=environment(), timeout=300, cwd=tmp_path
-    )
+    ended = clew(*arguments, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert finished(tmp_path)
     assert "resumes at" in ended.stderr
 
 
 def test_a_database_that_is_deleted_while_the_loop_runs_is_told_and_made_anew(tmp_path):
-    arguments = ["loop", "tictactoe", "--folder", "data", "--iterations", "4", *LOOP]
+    arguments = ["loop", "tictactoe", "--folder", "data", "--iterations", "3", *LOOP]
     process = start(tmp_path, *arguments)
     db = tmp_path / "data/replay.db"
-    wait_for(lambda: rows_in(db) > 300, what="rows")
+    wait_for(lambda: rows_in(db) > 100, what="rows")
     for path in tmp_path.glob("data/replay.db*"):
         path.unlink(missing_ok=True)
     assert process.wait(timeout=180) == 0, (tmp_path / "said.txt").read_text()[-3000:]
@@ -185,7 +181,7 @@ def test_campaign_of_loops(tmp_path):
     seed = int(os.environ.get("CLEW_FAULTS_SEED", "1"))
     draw = random.Random(seed)
     moments = sorted(draw.randint(1, 190) for _ in range(10))
-    kill_loop(tmp_path, moments, steps=200, iterations=10)
+    kill_loop(tmp_path, moments, steps=200, iterations=25)
     print(json.dumps({"campaign": "loop", "seed": seed, "kills": len(moments), "moments": moments, "lost": 0}))
 
 

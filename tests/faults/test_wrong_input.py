@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +17,7 @@ import pytest
 from clew.cli.main import main
 from clew.runs.checkpoints import find_checkpoint
 from clew.training.checkpoint import read_checkpoint
-from small_runs import clew, clew_command, environment, flags, only_run, outcome, write_corpus
+from small_runs import clew, clew_command, environment, flags, only_run, outcome, start_clew, write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,12 @@ def the_sentence(out: str, err: str) -> str:
     assert err.splitlines()[-1] == errors[0]
     assert errors[0].endswith((".", "?"))
     return errors[0]
+
+
+def step_of(line) -> int:
+    """The step that a line of the screen tells of, which shows only some; 0 for another line."""
+    found = re.match(r"step (\d+)/", line)
+    return int(found[1]) if found else 0
 
 
 def loads(run, which="latest") -> int:
@@ -172,7 +178,7 @@ def test_a_disk_that_is_full(run, finished, limit):
     """Files cannot grow past a limit: as a quota does it, in the middle of weights or of the optimiser's state."""
     sizes = sorted(path.stat().st_size for path in (run / "checkpoints" / "step_00000008").iterdir())
     assert sizes[0] < 12_000 < sizes[1] < 40_000 < sizes[2]
-    ended = clew("resume", run, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    ended = clew("resume", run, file_limit=limit)
     assert ended.returncode == 1, ended.stderr
     assert "The file would grow past the size limit" in the_sentence(ended.stdout, ended.stderr)
     assert loads(run) == 8
@@ -235,11 +241,9 @@ def test_a_loss_that_diverges(corpus, tmp_path, capfd):
 
 def test_ctrl_c(corpus, tmp_path):
     changed = {"max_steps": 100_000, "evaluate_every": 100_000, "checkpoint_every": 100_000}
-    process = subprocess.Popen(
-        clew_command(*train(corpus, tmp_path, **changed)), env=environment(), stderr=subprocess.PIPE, text=True
-    )
+    process = start_clew(*train(corpus, tmp_path, **changed), stderr=subprocess.PIPE)
     for line in process.stderr:
-        if line.startswith("step 3/"):
+        if step_of(line) >= 3:
             break
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
@@ -301,11 +305,9 @@ def test_a_checkpoint_that_is_not_there(run, capfd):
 
 def test_a_second_process_on_the_same_run(corpus, tmp_path, capfd):
     changed = {"max_steps": 100_000, "evaluate_every": 100_000, "checkpoint_every": 100_000}
-    with subprocess.Popen(
-        clew_command(*train(corpus, tmp_path, **changed)), env=environment(), stderr=subprocess.PIPE, text=True
-    ) as first:
+    with start_clew(*train(corpus, tmp_path, **changed), stderr=subprocess.PIPE) as first:
         for line in first.stderr:
-            if line.startswith("step 2/"):
+            if step_of(line) >= 2:
                 break
         said = refused(["resume", only_run(tmp_path)], capfd)
         assert "Another process is training" in said

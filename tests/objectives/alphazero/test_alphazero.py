@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import threading
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from clew.recipes.alphazero import Actor, AlphaZeroRecipe
 from clew.runs.history import History
 from clew.training.devices import Placement
 from clew.training.objective import Shard
-from small_runs import clew_command, environment, losses, torchrun_command
+from small_runs import losses, two_clews
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 
@@ -207,11 +206,14 @@ def test_two_processes_have_the_losses_of_one(workplace):
     flags += " --eval-interval 6 --checkpoint-interval 6"
     for kind, exact in (("mlp", True), ("tower", False)):
         runs = {}
-        for name, command in (("one", clew_command), ("two", torchrun_command)):
+        for name in ("one", "two"):
             where = f"--runs-dir {kind}-{name} --model-dir {kind}-{name} --stats {kind}-{name}.json"
             arguments = f"train alphazero --kind {kind} --width 8 --depth 1 {flags} {where}".split()
-            ended = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=200)
-            assert ended.returncode == 0, ended.stderr
+            if name == "one":
+                assert main(arguments) == 0
+            else:
+                both = two_clews(*arguments)
+                assert [ended.returncode for ended in both] == [0, 0], both
             runs[name] = losses(newest_run(f"{kind}-{name}"))
         assert len(runs["one"]) == len(runs["two"]) == 6
         if exact:
