@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clew.cli.games.loop import recipe_for
 from clew.cli.main import main
 from clew.core.errors import UsageError
 from clew.core.evidence import Evidence
 from clew.games import loop as loops
-from clew.games.loop import Plan, check_unchanged, settled
+from clew.games.loop import Plan, check_unchanged, recipe_for, settled
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.base import sha256, to_yaml
 from clew.runs.folder import create_run

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clew import recipes
 from clew.core import files
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, ClewError, UsageError
 from clew.core.supervisor import Child, Supervisor
 from clew.databases import split_password
 from clew.games.replay import Replay
-from clew.games.rules import env_id_of, find_game
+from clew.games.rules import env_id_of, find_game, is_file
 from clew.recipes import base
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.runs.folder import Run, list_runs
@@ -55,6 +56,19 @@ class Plan:
         """The newest run of the folder, unless a new one is wanted."""
         found = [] if self.start_anew else list_runs(self.runs)
         return found[-1] if found else None
+
+
+def recipe_for(target: str) -> AlphaZeroRecipe:
+    """The recipe that `target` means: a preset, a YAML file, a game, or a file with a game of the user's own."""
+    if target in recipes.presets() or target.endswith((".yaml", ".yml")):
+        loaded = recipes.load(target)
+        if not isinstance(loaded, AlphaZeroRecipe):
+            raise UsageError(f"'{target}' is a recipe of {loaded.objective}, not of a game.")
+        return loaded
+    game = find_game(target)
+    # A run that is resumed from another folder must find the file of its game.
+    named = str(Path(target).resolve()) if is_file(target) else target
+    return base.changed(AlphaZeroRecipe(), {"name": game.env_id, "data.env_id": named}, "clew loop")
 
 
 def settled(recipe: AlphaZeroRecipe, folder: Path, *, iterations: int = 0, steps: int = 0) -> AlphaZeroRecipe:

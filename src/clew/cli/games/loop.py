@@ -13,7 +13,7 @@ from clew import recipes
 from clew.cli import flags
 from clew.cli.output import print_json
 from clew.cli.runs.train import with_flags
-from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
+from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED
 from clew.recipes import base
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.familiar import SELF_PLAY_LOOP
@@ -80,24 +80,9 @@ def main(arguments: list[str]) -> int:
     return EXIT_DONE
 
 
-def recipe_for(target: str) -> AlphaZeroRecipe:
-    """The recipe that `target` means: a preset, a YAML file, a game, or a file with a game of the user's own."""
-    if target in recipes.presets() or target.endswith((".yaml", ".yml")):
-        loaded = recipes.load(target)
-        if not isinstance(loaded, AlphaZeroRecipe):
-            raise UsageError(f"'{target}' is a recipe of {loaded.objective}, not of a game.")
-        return loaded
-    from clew.games.rules import find_game, is_file
-
-    game = find_game(target)
-    # A run that is resumed from another folder must find the file of its game.
-    named = str(Path(target).resolve()) if is_file(target) else target
-    return base.changed(AlphaZeroRecipe(), {"name": game.env_id, "data.env_id": named}, "clew loop")
-
-
 def _parse(target: str, arguments: list[str]) -> tuple[AlphaZeroRecipe, LoopOptions, dict[str, str]]:
     """The recipe with its files in the loop's folder, the loop's own options, and what the user gave: key -> flag."""
-    from clew.games.loop import settled
+    from clew.games.loop import recipe_for, settled
 
     loaded = recipe_for(target)
     parsed, options = with_flags(loaded, arguments, LoopOptions, program=f"clew loop {target}", familiar=SELF_PLAY_LOOP)
