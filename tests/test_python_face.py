@@ -79,6 +79,8 @@ def test_metrics_are_arrays_and_curves_a_figure(run):
     assert metrics["step"].tolist() == list(range(1, 13))
     assert metrics["loss"].dtype == np.float64
     assert evaluations["step"].tolist() == [6, 12]
+    assert repr(run) == f"<Run {run.folder.name}: finished>"
+    assert run._repr_png_().startswith(b"\x89PNG"), "a notebook shows the curves"
     figure = run.curves()
     left, right = figure.axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), metrics["loss"])
@@ -134,6 +136,7 @@ def test_a_game_is_played_move_by_move():
     assert len(table.moves) == 2
     assert table.moves[0] == "4"
     assert "X to move" in repr(table)
+    assert table._repr_html_().startswith("<pre>")
     with pytest.raises(UsageError, match="taken"):
         table.move("4")
     before = table.board

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 from clew.core.errors import UsageError
@@ -108,6 +109,10 @@ class Table:
     def __repr__(self) -> str:
         told = {None: f"{'XO'[self.mover]} to move", 0: "X has won", 1: "O has won", 2: "a draw"}[self.winner]
         return f"{self.board}\n{told}"
+
+    def _repr_html_(self) -> str:
+        """The board in a notebook's cell, in letters of one width."""
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
 
 def thinker_for(

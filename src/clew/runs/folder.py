@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import os
 import platform
 import subprocess
@@ -51,6 +52,15 @@ class Run:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder.name}: {self.status}>"
+
+    def _repr_png_(self) -> bytes:
+        """The curves, as a notebook shows the run."""
+        content = io.BytesIO()
+        self.curves().savefig(content, format="png", dpi=100)
+        return content.getvalue()
 
     @property
     def run_id(self) -> str:
