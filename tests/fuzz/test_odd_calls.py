@@ -43,7 +43,7 @@ def tried(tmp_path, *argv, **case):
     [
         *("runs list --runs-dir", "doctor --runs-dir", "proofs stats", "suggest bundle --prompt", "replay check"),
         *("train", "evaluate games --model", "evaluate games --db", "play tictactoe --model", "tournament --model-dir"),
-        "tokenizer train --data-dir . --output",
+        *("tokenizer train --data-dir . --output", "proofs generate --theorems 1 --held-out 0 --theories group"),
         *("actor --episodes 1 --max-wait 0.1 --lanes 1 --simulations 1 --db", "actor --env-id"),
     ],
 )
