@@ -36,6 +36,7 @@ os.environ |= {
 os.environ.pop("CLEW_DEBUG", None)
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
+from commands import SOLVER  # noqa: E402
 from examples import copy_examples, inside, make_examples  # noqa: E402
 from kinds import ALL, KINDS, Kind  # noqa: E402
 from named import NAMED  # noqa: E402
@@ -130,6 +131,7 @@ def _warm(root: Path) -> None:
         with inside(root / "examples"):
             # Nets of one architecture are traced once, and fonts are looked for once.
             clew(["export", "small", "../warm-export", "--runs-dir", "played"])
+            clew(SOLVER.words.split())
             clew(["runs", "compare", "runs/small", "begun/half", "--plot", "../warm.png"])
     finally:
         os.dup2(kept[0], 1)

@@ -30,9 +30,9 @@ for _module in (
 
 def tried(tmp_path, *argv, **case):
     folder = tmp_path / "work"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "notes.txt").write_text("a file\n")
-    return run_case(Case(folder, list(argv), **case), run, limit=60, memory=4 << 30)
+    return run_case(Case(folder, list(argv), **case), run, limit=30, memory=4 << 30)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def tried(tmp_path, *argv, **case):
     [
         *("runs list --runs-dir", "doctor --runs-dir", "proofs stats", "suggest bundle --prompt", "replay check"),
         *("train", "evaluate games --model", "evaluate games --db", "play tictactoe --model", "tournament --model-dir"),
+        *("tokenizer train --data-dir . --output", "proofs generate --theorems 1 --held-out 0 --theories group"),
         *("actor --episodes 1 --max-wait 0.1 --lanes 1 --simulations 1 --db", "actor --env-id"),
     ],
 )
@@ -80,3 +81,12 @@ def test_a_database_whose_name_is_no_utf8_is_written(tmp_path):
     assert (outcome.trace, outcome.code) == (None, 0)
     connection = sqlite3.connect(b"file:" + os.fsencode(tmp_path) + b"/work/%FF.db?mode=ro", uri=True)
     assert connection.execute("SELECT COUNT(*) FROM transitions").fetchone()[0] >= 5
+
+
+@pytest.mark.parametrize("words", ["replay stats pipe", "evaluate games --db pipe", "actor --episodes 1 --db pipe"])
+def test_a_pipe_is_no_database_and_is_not_waited_for(tmp_path, words):
+    (tmp_path / "work").mkdir()
+    os.mkfifo(tmp_path / "work/pipe")
+    outcome = tried(tmp_path, *words.split())
+    assert (outcome.trace, outcome.hung, outcome.harmed) == (None, False, [])
+    assert "pipe is no file" in outcome.err

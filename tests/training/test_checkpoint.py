@@ -141,6 +141,14 @@ def test_a_foreign_file_under_a_true_hash_is_named(tmp_path):
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_what_has_diverged_is_no_place_to_go_on_from(tmp_path, number):
+    path = save(tmp_path, 7)
+    checkpoint.check_finite(MODEL | OPTIMIZER, path)
+    with pytest.raises(CheckpointError, match="'a/exp_avg' holds NaN or infinity"):
+        checkpoint.check_finite(MODEL | {"a/exp_avg": torch.tensor([1.0, number])}, path)
+
+
 def test_another_models_weights_are_told_by_the_first_that_differs(tmp_path):
     other = {name: torch.zeros(5, 3) if name == "a" else tensor for name, tensor in MODEL.items()}
     with pytest.raises(CheckpointError, match=r"'a' has shape \[2, 3\], but the recipe's model has \[5, 3\]"):

@@ -58,7 +58,7 @@ class PolicyValueModel:
     def iteration(self) -> int:
         """How many models its run had published before this one; 0 where the file does not say."""
         noted = self.metadata.get("iteration", "")
-        return int(noted) if noted.isdecimal() else 0
+        return int(noted) if noted.isdecimal() and len(noted) < 19 else 0
 
     def evaluate(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Raw policy logits float32 [batch, num_actions] and values float32 [batch] of `observations`.

@@ -182,6 +182,9 @@ def identity_of(path: Path) -> Identity | None:
 
 
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
+    if files.exists(path) and not files.is_file(path):
+        # To open a pipe would wait for whoever writes into it.
+        raise EvidenceError(f"{path} is no file, so it is no SQLite database. Name an ordinary file.")
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{extra}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     # One id that is no UTF-8 must not keep the other rows from being read.

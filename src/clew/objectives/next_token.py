@@ -134,7 +134,8 @@ class NextToken(Objective):
 
     def start_from(self, checkpoint: Checkpoint, path: Path) -> None:
         """Begin with another run's weights. Raises `CheckpointError` for another model or another tokenizer."""
-        theirs = checkpoint.state.get("objective", {}).get("tokenizer_sha256")
+        noted = checkpoint.state.get("objective")
+        theirs = noted.get("tokenizer_sha256") if isinstance(noted, dict) else None
         # Vocabularies of one size may still number other tokens: the weights would fit and mean nothing.
         if theirs not in (None, self._tokenizer.fingerprint):
             raise CheckpointError(

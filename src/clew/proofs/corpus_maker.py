@@ -46,7 +46,7 @@ def generate_corpus(
     for value, name, lowest in ((theorems, "theorems", 1), (held_out, "held-out", 0), (max_steps, "max-steps", 2)):
         if value < lowest:
             raise UsageError(f"--{name} is {value}; it must be at least {lowest}.")
-    if folder.is_dir() and not any(folder.iterdir()):
+    if files.is_folder(folder) and not any(folder.iterdir()):
         with files.sentences_for(folder, "replace the empty folder"):
             folder.rmdir()
     with files.whole_folder(folder) as temporary:

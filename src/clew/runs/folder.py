@@ -117,7 +117,7 @@ class Run:
         if evidence.sha256 != begun_with["sha256"]:
             raise EvidenceError(
                 f"The evidence in {evidence.path} changed since run {self.folder.name} began (fingerprint "
-                f"{evidence.sha256[:12]}, then {begun_with['sha256'][:12]}). Restore it, or start a new run."
+                f"{evidence.sha256[:12]}, then {str(begun_with['sha256'])[:12]}). Restore it, or start a new run."
             )
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, isfinite, nn
 
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError
@@ -105,6 +105,13 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path, *,
     wanted = weights_of(model, frozen)
     check_same_model(weights, wanted, path)
     model.load_state_dict(weights, strict=len(wanted) == len(model.state_dict()))
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `CheckpointError` where what trains has diverged: nothing good comes of going on from there."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(isfinite(tensor).all()):
+            raise CheckpointError(f"In the checkpoint {path} '{name}' holds NaN or infinity. {other(path)}")
 
 
 def check_same_model(checkpoint: Mapping[str, Tensor], model: Mapping[str, Tensor], path: Path) -> None:

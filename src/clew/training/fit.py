@@ -20,7 +20,7 @@ from clew.runs.folder import Run
 from clew.runs.progress import Evaluation, InterruptedRunError, Progress
 from clew.runs.recorder import Recorder
 from clew.training import schedules
-from clew.training.checkpoint import load_weights, read_checkpoint, save_checkpoint, weights_of
+from clew.training.checkpoint import check_finite, load_weights, read_checkpoint, save_checkpoint, weights_of
 from clew.training.devices import Placement
 from clew.training.objective import Loss, Objective, State
 from clew.training.optimizers import Optimizer, WeightAverage
@@ -198,6 +198,7 @@ class _Keeper:
                 f"{objective.frozen.source} (their hashes differ). Restore them; nothing was changed."
             )
         load_weights(objective.model, found.model, path, frozen=objective.frozen)
+        check_finite({**objective.trainable(), **found.optimizer}, path)
         self.optimizer.load(self.average.restore(found.optimizer))
         try:
             progress = Progress(**found.state["progress"])

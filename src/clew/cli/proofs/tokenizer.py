@@ -11,6 +11,7 @@ from clew.cli.flags import Json, Options, parse
 from clew.cli.main import dispatch
 from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, UsageError
+from clew.core.files import is_folder
 
 
 class TrainOptions(Options):
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
 def train(arguments: list[str]) -> int:
     """Run `clew tokenizer train`."""
     options = parse(TrainOptions, arguments, program="clew tokenizer train")
-    if options.output.is_dir():
+    if is_folder(options.output):
         raise UsageError(f"{options.output} is a folder; name the file to write: {options.output / 'tokenizer.json'}.")
 
     from clew.proofs.tokenizer_training import train_tokenizer
