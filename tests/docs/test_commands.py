@@ -10,12 +10,16 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import types
 from pathlib import Path
 
 import pytest
 
 from clew.cli.main import main
+from clew.core import lifeline, supervisor
 from clew.proofs.files import read_proof
+from forks import Forked
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,12 +67,19 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def forked(command: list[str], *, env: dict[str, str], **_: object) -> Forked:
+    """The learner or the actor of a loop, without the seconds that it takes to import torch."""
+    assert command[1:3] == ["-m", "clew.cli.main"]
+    return Forked(*command[3:], env={name: value for name, value in env.items() if name != lifeline.VARIABLE})
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where a user works: proofs in data/proofs, a goal in goal.txt."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
+    monkeypatch.setattr(supervisor, "subprocess", types.SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))
