@@ -38,7 +38,7 @@ SMALL = {
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
 }
-REPLACED = {"--theorems 3000": "--theorems 200", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
+REPLACED = {"--theorems 3000": "--theorems 60", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
 
 
 def commands_of(page: Path) -> list[str]:
@@ -63,7 +63,7 @@ def commands_of(page: Path) -> list[str]:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small generated corpus."""
     folder = tmp_path_factory.mktemp("docs") / "corpus"
-    assert main(["proofs", "generate", str(folder), "--theorems", "200", "--seed", "1"]) == 0
+    assert main(["proofs", "generate", str(folder), "--theorems", "60", "--seed", "1"]) == 0
     return folder
 
 
