@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from unittest import mock
 
-# Modules that only define things: no thread runs in the server when it forks.
+# Modules that only define things: ONNX Runtime, which starts a thread, is left to what is forked.
 _IMPORTED = [
     "clew.cli.runs.train",
     "clew.cli.runs.resume",
@@ -29,7 +29,8 @@ _IMPORTED = [
     "clew.training.launch",
     "clew.training.torch_backend",
     "clew.objectives.next_token",
-    "clew.objectives.alphazero.objective",
+    "clew.games.replay",
+    "clew.models.policy_value",
     "torch.optim",
     "torch._dynamo",
 ]

@@ -10,12 +10,16 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import types
 from pathlib import Path
 
 import pytest
 
 from clew.cli.main import main
+from clew.core import lifeline, supervisor
 from clew.proofs.files import read_proof
+from forks import Forked
 from pages import files_of
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +40,7 @@ SMALL = {
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
 }
-REPLACED = {"--theorems 3000": "--theorems 200", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
+REPLACED = {"--theorems 3000": "--theorems 60", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
 
 
 def commands_of(page: Path) -> list[str]:
@@ -61,8 +65,14 @@ def commands_of(page: Path) -> list[str]:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small generated corpus."""
     folder = tmp_path_factory.mktemp("docs") / "corpus"
-    assert main(["proofs", "generate", str(folder), "--theorems", "200", "--seed", "1"]) == 0
+    assert main(["proofs", "generate", str(folder), "--theorems", "60", "--seed", "1"]) == 0
     return folder
+
+
+def forked(command: list[str], *, env: dict[str, str], **_: object) -> Forked:
+    """The learner or the actor of a loop, without the seconds that it takes to import torch."""
+    assert command[1:3] == ["-m", "clew.cli.main"]
+    return Forked(*command[3:], env={name: value for name, value in env.items() if name != lifeline.VARIABLE})
 
 
 @pytest.fixture
@@ -71,6 +81,7 @@ def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
+    monkeypatch.setattr(supervisor, "subprocess", types.SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))

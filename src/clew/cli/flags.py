@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 import pydantic
@@ -115,6 +116,10 @@ class _Names:
     def as_typed(self, said: str, arguments: Sequence[str]) -> str:
         """A complaint with the flags in it as the user typed them, and short where they were not typed."""
         typed = {argument.partition("=")[0] for argument in arguments}
+        if said.startswith("Unrecognized options: --"):
+            unknown = said.split()[2].rstrip(".,").partition("=")[0]
+            meant = get_close_matches(unknown[2:], self._long, n=1)
+            return said.partition(". Did you mean")[0].rstrip(".") + (f". Did you mean --{meant[0]}?" if meant else ".")
         for short, names in self._long.items():
             for name in names:
                 if f"--{name}" in typed:

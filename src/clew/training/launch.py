@@ -51,9 +51,9 @@ def train(
     Every process of a torchrun calls this; the leader makes the folder and speaks. Raises `ClewError`.
     """
     trains = find_backend(backend)
-    prepared = prepare(recipe)
     with trains.processes(recipe) as processes:
         say = say if processes.leads else _silent
+        prepared = prepare(recipe)
         folder: str | None = None
         if processes.leads:
             for line in prepared.describe():
