@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from common import emit, figure, say
 
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.rules import find_game
 from clew.games.self_play import SelfPlay
 from clew.models.policy_value import PolicyValueNet
@@ -86,7 +86,7 @@ def _fill(path: Path) -> None:
     """A few thousand rows of random games."""
     game = find_game("connect4")
     play = SelfPlay(game, Actor(lanes=200, simulations=2), actor="bench", began=0, seed=0)
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         replay.upsert_metadata(game)
         for _ in range(45):
             for episode in play.step(None, timestamp=0):

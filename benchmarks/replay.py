@@ -25,7 +25,7 @@ import numpy as np
 from common import emit, figure, say
 
 from clew.core.randomness import generator
-from clew.games.replay import Transition, open_replay
+from clew.games.replay import Replay, Transition
 from clew.games.replay.targets import make_targets
 from clew.games.replay.transitions import to_row
 from clew.games.replay.window import Window
@@ -102,7 +102,7 @@ def measure_sqlite(folder: Path, games: list[list[Transition]]) -> tuple[float, 
     """Rows a second appended by one actor, and milliseconds of ORDER BY RANDOM() at 100,000 rows."""
     path = folder / "replay.db"
     prepared = [renamed(games[number % len(games)], "actor", number) for number in range(500)]
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         begun = time.perf_counter()
         for episode in prepared:
             replay.append(episode)
@@ -139,7 +139,7 @@ def act(
     """An actor process: writes games as fast as the database takes them."""
     games = episodes(20)
     prepared = [renamed(games[number % len(games)], actor, number) for number in range(count)]
-    with open_replay(url, create=True) as replay:
+    with Replay.open(url, create=True) as replay:
         replay.upsert_metadata(GAME)
         start.wait()
         for episode in prepared:
@@ -168,7 +168,7 @@ def measure_postgres(seconds: float, folder: Path) -> float | None:
             each.start()
         rows_seen, hash_seen, position = 0, 0, None
         window = Window.open(folder / "postgres", GAME, capacity=None)
-        with open_replay(url, create=True) as learner:
+        with Replay.open(url, create=True) as learner:
             start.wait()
             begun = time.perf_counter()
             while True:

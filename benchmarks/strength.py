@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 from clew.bundle.policy_value import PolicyValueModel
 from clew.games.arena import play_match
 from clew.games.players import net_player, perfect_player
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.rules import find_game
 from clew.games.seen import states_seen
 from clew.games.strength import measure, never_loses, open_positions, raw_moves, searched_moves
@@ -118,7 +118,7 @@ def connect4_measure(options: argparse.Namespace, folder: Path) -> Callable[[Pol
     """What measures a model on solved positions that do not stand in the database of the loop in `folder`."""
     game = find_game("connect4")
     positions = open_positions(options.position_set, game, seed=42, size=options.positions)
-    with open_replay(folder / "replay.db") as replay:
+    with Replay.open(folder / "replay.db") as replay:
         held_out = positions.exclude(states_seen(replay, game))
     say(f"{len(held_out):,} positions; {held_out.dropped:,} stand in the database and were taken out")
 

@@ -91,3 +91,27 @@ def test_what_does_not_fit_is_one_sentence_with_the_way_to_help(capsys, argument
     assert caught.value.exit_code == 2
     shown = capsys.readouterr()
     assert shown.out + shown.err == ""
+
+
+class Race(flags.Options):
+    """Race."""
+
+    seconds: float = 1.0
+    """How long."""
+    laps: int = 1
+    """How many."""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seconds", "inf"), "finite"),
+        (("--seconds", "nan"), "finite"),
+        (("--seconds", "1e400"), "finite"),
+        (("--laps", str(2**63)), "64 bits"),
+        (("--laps", str(-(2**70))), "64 bits"),
+    ],
+)
+def test_numbers_that_nothing_counts_with_are_refused(words, said):
+    with pytest.raises(UsageError, match=rf"{words[0]} is .*{said}"):
+        flags.parse(Race, words, program="clew race")

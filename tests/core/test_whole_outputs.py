@@ -88,7 +88,10 @@ def test_a_path_that_is_too_long_gets_a_sentence(tmp_path):
         files.read_json(long, what="a report")
 
 
-@pytest.mark.parametrize("content", ["[" * 3000 + "]" * 3000, "[" * 300_000, '{"a": ' + "7" * 5000 + "}", "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 3000 + "]" * 3000, "[" * 300_000, '{"a": ' + "7" * 5000 + "}", "\xff", "[NaN]", "[-Infinity]", "[1e999]"],
+)
 def test_json_that_python_cannot_hold_gets_a_sentence(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content.encode("latin-1"))

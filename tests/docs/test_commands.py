@@ -20,6 +20,7 @@ from clew.cli.main import main
 from clew.core import lifeline, supervisor
 from clew.proofs.files import read_proof
 from forks import Forked
+from pages import files_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,6 +36,7 @@ SMALL = {
     "--evaluation-games 2 --replay-window 0 --max-reuse 0",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
     "evaluate games": "--games 4",
+    "games check": "--games 3",
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
 }
@@ -107,6 +109,8 @@ def test_every_command_of_the_page_does_its_job(
     page: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = commands_of(page)
+    for name, text in files_of(page).items():
+        Path(name).write_text(text, encoding="utf-8")
     trains = any(command.startswith("clew train") for command in commands)
     needs_run = any(re.match(r"clew (resume|runs|export|evaluate|suggest)", command) for command in commands)
     if needs_run and not trains:

@@ -8,7 +8,8 @@ import pytest
 
 from clew.bundle.load import load_bundle
 from clew.core.errors import CheckpointError, UsageError
-from clew.export.gpt import export_gpt, load_gpt
+from clew.export.gpt import load_gpt
+from clew.export.publish import export_gpt
 from clew.export.source import find_source, provenance, verdict
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.next_token import NextTokenRecipe

@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import random
 import shutil
 import sys
@@ -40,6 +41,7 @@ from kinds import ALL, KINDS, Kind  # noqa: E402
 from named import NAMED  # noqa: E402
 from sandbox import Case, Outcome, run_case  # noqa: E402
 
+import clew as clew_package  # noqa: E402
 from clew.cli.main import main as clew  # noqa: E402
 from clew.cli.main import run  # noqa: E402
 from clew.core import waiting as clew_waiting  # noqa: E402
@@ -83,6 +85,7 @@ def _prepare(root: Path) -> None:
             with (root / "said").open("w") as said:
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
+            sys.argv = ["clew"]  # a run notes how it was called
             with inside(root / "examples"):
                 make_examples()
             listing.write_text("\n".join(list(sys.modules)))
@@ -97,7 +100,8 @@ def _prepare(root: Path) -> None:
             os._exit(code)
     if os.waitpid(pid, 0)[1]:
         sys.exit(f"The examples could not be made:\n{(root / 'said').read_text()[-3000:]}")
-    for name in listing.read_text().splitlines():
+    ours = [module.name for module in pkgutil.walk_packages(clew_package.__path__, "clew.")]
+    for name in [*ours, *listing.read_text().splitlines()]:
         if name not in sys.modules and not name.startswith(("__", "pytest")):
             try:
                 importlib.import_module(name)
@@ -111,7 +115,7 @@ def _prepare(root: Path) -> None:
 
 
 def _warm(root: Path) -> None:
-    """Load what numba compiled, once for all."""
+    """Do once what each process does when it does a thing for the first time."""
     from clew.games.rules import GAMES
 
     devnull = os.open(os.devnull, os.O_WRONLY)
@@ -121,23 +125,12 @@ def _warm(root: Path) -> None:
     try:
         with inside(root):
             for game in GAMES:
-                clew(
-                    [
-                        "actor",
-                        "--env-id",
-                        game,
-                        "--db",
-                        "warm.db",
-                        "--model",
-                        "none.onnx",
-                        "--episodes",
-                        "1",
-                        "--lanes",
-                        "1",
-                        "--simulations",
-                        "2",
-                    ]
-                )
+                words = f"actor --env-id {game} --db warm.db --model none.onnx --episodes 1 --lanes 1 --simulations 2"
+                clew(words.split())
+        with inside(root / "examples"):
+            # Nets of one architecture are traced once, and fonts are looked for once.
+            clew(["export", "small", "../warm-export", "--runs-dir", "played"])
+            clew(["runs", "compare", "runs/small", "begun/half", "--plot", "../warm.png"])
     finally:
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)

@@ -31,7 +31,7 @@ RESUME_PLAYED = Command(
 )
 ACTOR = Command(
     "actor --db actor.db --model nets/model_step_000001.onnx --episodes 2 --lanes 2 --simulations 2 --max-wait 0.3",
-    changes=(f"*.db|{_SQLITE}", "*.db-wal", "*.db-shm"),
+    changes=(f"*.db|{_SQLITE}", f"aside|{_SQLITE}", "*.db-wal", "*.db-shm"),
 )
 RUNS = (
     Command("runs list --runs-dir runs"), Command("runs list --runs-dir runs --json"),
@@ -84,3 +84,9 @@ LOOP_RECIPE = Command(
 )
 GENERATE_INTO = Command("proofs generate --theorems 2 --held-out 0 --theories group --max-steps 2 out")
 EXPORT_INTO = Command("export small --runs-dir runs out")
+OWN_GAME = (
+    Command("games check my_game.py --games 2", findings=True),
+    Command("games check my_game.py --games 2 --json", findings=True),
+    Command("play my_game.py --without-model --simulations 2"),
+    Command("actor --env-id my_game.py --db own.db --model none.onnx --episodes 1 --lanes 1 --simulations 2"),
+)

@@ -26,6 +26,32 @@ GAMES = {
     "wait_interval": 0.1, "simulations": 2, "lanes": 2, "log_every": 1,
 }  # fmt: skip
 PROMPT = "@T\ntheorem join_meet_1(a: T, b: T) {\n@G\n    join(a, b) = join(b, a)\n@C\njoin(a, b) != join(b, a)\n@P\n"
+OWN_GAME = '''"""Two stones side by side win, on a row of five."""
+
+from clew.games import Game
+
+ALL = 0b11111
+
+
+def legal(first, second, player):
+    return ALL & ~(first | second)
+
+
+def play(first, second, player, action):
+    if not legal(first, second, player) >> action & 1:
+        raise ValueError("taken")
+    if player == 0:
+        first |= 1 << action
+    else:
+        second |= 1 << action
+    own = first if player == 0 else second
+    if own & own >> 1:
+        return first, second, player + 1
+    return first, second, 3 if first | second == ALL else 0
+
+
+GAME = Game("pairs", 5, 1, legal, play, title="Pairs", symmetry="mirror", max_plies=5)
+'''
 
 
 def make_examples() -> None:
@@ -61,6 +87,7 @@ def make_examples() -> None:
         write_random_net(Path(f"nets/model_step_{number:06d}.onnx"), "tictactoe", seed=number)
     Path("loop").mkdir()
     Path("loop/loop.json").write_text(json.dumps({"env_id": "tictactoe", "seconds": 1.0}))
+    Path("my_game.py").write_text(OWN_GAME)
     Path("notes.txt").write_text("what a user keeps here\n")
 
 

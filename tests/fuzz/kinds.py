@@ -11,19 +11,9 @@ from pathlib import Path
 
 import commands as c
 from binary_mutators import cell_in, graph_in, tensors_in
+from call_mutators import a_flag, an_argument, output_onto, standard_input
 from commands import Command
-from mutators import (
-    Mutator,
-    a_flag,
-    an_argument,
-    bytes_in,
-    json_in,
-    lines_in,
-    output_onto,
-    place_of,
-    standard_input,
-    yaml_in,
-)
+from mutators import Mutator, bytes_in, json_in, lines_in, place_of, words_in, yaml_in
 from sandbox import Case
 
 from clew.core import files
@@ -104,7 +94,7 @@ _A_RUN = (
 
 ALL = (
     *("corpus", "recipe.yaml", "games.yaml", "runs", "begun", "played", "bundle", "nets", "models", "replay.db"),
-    *("actor.db", "tokenizer.json", "prompt.txt", "theorems", "stats.json", "loop"),
+    *("actor.db", "tokenizer.json", "prompt.txt", "theorems", "stats.json", "loop", "my_game.py"),
 )
 """Every example."""
 
@@ -186,7 +176,14 @@ KINDS = (
         commands=(c.WITH_TOKENIZER,),
         mutators=(*[json_in("tokenizer.json")] * 5, bytes_in("tokenizer.json"), place_of("tokenizer.json")),
     ),
-    Kind("runs", 9, ("runs", "begun"), commands=(*c.RUNS * 2, c.EXPORT), mutators=_A_RUN, seal=seal_runs),
+    Kind(
+        "runs",
+        share=9,
+        needs=("runs", "begun"),
+        commands=(*c.RUNS[:4] * 3, *c.RUNS, c.EXPORT, c.EXPORT),  # drawing takes most of the time
+        mutators=_A_RUN,
+        seal=seal_runs,
+    ),
     Kind(
         "resume",
         share=6,
@@ -249,6 +246,18 @@ KINDS = (
         needs=("replay.db", "nets", "games.yaml", "actor.db"),
         commands=(*c.REPLAY * 2, c.PLAYED, c.ACTOR, c.EVALUATE_GAMES, c.SOLVER),
         mutators=(*[cell_in("*.db")] * 6, bytes_in("*.db"), place_of("*.db")),
+    ),
+    Kind(
+        "own-game",
+        share=3,
+        needs=("my_game.py",),
+        commands=c.OWN_GAME,
+        mutators=(
+            *[lines_in("my_game.py")] * 3,
+            words_in("my_game.py"),
+            bytes_in("my_game.py"),
+            place_of("my_game.py"),
+        ),
     ),
     Kind(
         "outputs",

@@ -34,7 +34,7 @@ ODD_YAML = (
     "190:20:30", "on", "off", "yes", ".inf", "-.inf", ".nan", "1e400", "9" * 5000, str(2**63), str(2**64), "~", "null",
     "[]", "{}", "[1, 2]", "{a: 1}", "''", "'\\0'", '"\\x00"', '"\\ud800"', '"\\U00110000"', "*unknown", "&a [*a]",
     "!!python/object:os.system x", "!!set {a}", "? a", "|", "- 1", "@", "`", "%", "[" * 3000, "{" * 3000,
-    "2001-01-01", "2001-01-01T00:00:00+99:99", "0777", "1_000", "+1", "-0", "0.0", "1e-400", "tactics\n", "a" * 300,
+    "2001-01-01", "2001-01-01T00:00:00+99:99", "0777", "1_0", "+1", "-0", "0.0", "1e-400", "tactics\n", "a" * 300,
 )  # fmt: skip
 
 ODD_JSON = (
@@ -130,6 +130,26 @@ def lines_in(*patterns: str) -> Mutator:
             lines[at] = lines[at].replace("\n", draw.choice(("\r", "\r\n", "\u2028", "\x0b", "\x1c")))
         path.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
         return f"{how} in line {at + 1} of {named(case, path)}"
+
+    return mutate
+
+
+_ODD_WORDS = (
+    *("0", "1", "-1", "64", "2**64", "1 << 70", "None", "1.5", "float('nan')", "''", "'x' * 300", "[]", "()", "True"),
+    *("first", "second", "player", "action", "ALL", "Game", "print", "int", "1 / 0", "'\\ud800'", "'a/b'", "range(9)"),
+)
+
+
+def words_in(*patterns: str) -> Mutator:
+    """A word of a program that is another word."""
+
+    def mutate(case: Case, draw: random.Random) -> str:
+        path = one_of(case, draw, patterns)
+        words = re.split(r"(\w+)", path.read_text(encoding="utf-8"))
+        at = draw.randrange(1, len(words), 2)
+        was, words[at] = words[at], draw.choice(_ODD_WORDS)
+        path.write_text("".join(words), encoding="utf-8")
+        return f"{words[at]} for {was} in {named(case, path)}"
 
     return mutate
 
@@ -265,125 +285,5 @@ def place_of(*patterns: str) -> Mutator:
             elif how == "dangling":
                 path.symlink_to("nowhere")
         return f"{how}: {named(case, path)}"
-
-    return mutate
-
-
-_WORK = (
-    *("steps", "epochs", "games", "episodes", "simulations", "positions", "iterations", "theorems", "held-out"),
-    *("lanes", "minutes", "proposals", "seconds", "limit", "actors", "depth", "layers", "plies", "ramp", "mcts"),
-)
-"""Words of flags that ask for work: a large number there is a long wait, and no fault."""
-
-
-_ODD_NUMBERS = (
-    "",
-    "-1",
-    "0",
-    "nan",
-    "inf",
-    "-inf",
-    "1e400",
-    "9" * 5000,
-    str(2**63),
-    str(2**64),
-    "²",
-    "1:30",
-    "x",
-    "1.5",
-)
-
-
-def a_flag(*names: str) -> Mutator:
-    """An odd value for one of the flags `names`, or for one that stands in the command."""
-
-    def mutate(case: Case, draw: random.Random) -> str:
-        present = [text for text in case.argv if text.startswith("--")]
-        flag = draw.choice((*names, *present) or ("--seed",))
-        value = draw.choice(ODD_TEXTS)
-        if any(word in flag for word in _WORK):
-            value = draw.choice(_ODD_NUMBERS)
-        how = draw.random()
-        if flag in case.argv and case.argv.index(flag) + 1 < len(case.argv) and how < 0.8:
-            case.argv[case.argv.index(flag) + 1] = value
-        elif how < 0.9:
-            case.argv += [flag, value]
-        else:
-            case.argv += [f"{flag}={value}"]
-        return f"{flag} {short(value)}"
-
-    return mutate
-
-
-def an_argument(case: Case, draw: random.Random) -> str:
-    """An argument dropped, doubled, swapped, misspelled or odd."""
-    how = draw.choice(("drop", "double", "swap", "odd", "odd", "odd", "misspell", "help", "unknown"))
-    at = draw.randrange(1, len(case.argv)) if len(case.argv) > 1 else 0
-    if how == "drop":
-        del case.argv[at:]
-    elif how == "double":
-        case.argv.insert(at, case.argv[at])
-    elif how == "swap":
-        other = draw.randrange(len(case.argv))
-        case.argv[at], case.argv[other] = case.argv[other], case.argv[at]
-    elif how == "odd":
-        case.argv[at] = draw.choice(ODD_TEXTS)
-    elif how == "misspell":
-        case.argv[at] = case.argv[at][1:] + case.argv[at][:1]
-    elif how == "help":
-        case.argv.append("--help")
-    else:
-        unknown = draw.choice(("--nonsense", "-x", "---", "--", "-", "--=", "--json=maybe", "extra"))
-        case.argv += [unknown, "1"][: draw.choice((1, 2))]
-    return f"{how} argument {at}"
-
-
-_ODD_INPUTS = (
-    None, b"", b"\0", b"\xff\xfe\n", b"\n" * 500, b"a" * 70_000, b"undo\nhint\nboard\n99\n-1\na1\nb2\n5\n", b"@P\n",
-    "²\n٣\n".encode(), b"9" * 5000 + b"\n", b"quit", b"\x1b[A\n", b"hint\nundo\nundo\n1\nundo\nhint\n4\n", b"@P",
-    b"@T\n@P\n\r@P",
-)  # fmt: skip
-
-
-def standard_input(case: Case, draw: random.Random) -> str:
-    """A closed standard input, or odd bytes on it."""
-    case.stdin = draw.choice(_ODD_INPUTS)
-    return f"standard input {short(case.stdin)}"
-
-
-def output_onto(flag: str | None, *patterns: str) -> Mutator:
-    """What the command writes is put onto something that is there: another file, a folder, a fifo, a link, a path
-    through a file. `flag` None: the last argument is where it writes."""
-
-    def mutate(case: Case, draw: random.Random) -> str:
-        odd = ("fifo", "link", "loop", "folder", "through", "long", "undecodable", "socket")
-        how = draw.choice(("file",) * 4 + odd)
-        target = "out"
-        if how == "file":
-            target = named(case, one_of(case, draw, patterns or ("*", "*/*", "*/*/*", "*/*/*/*")))
-        elif how == "fifo":
-            os.mkfifo(case.folder / target)
-        elif how == "link":
-            (case.folder / target).symlink_to(named(case, one_of(case, draw, ("*.txt", "*.db", "*.yaml"))))
-        elif how == "loop":
-            (case.folder / target).symlink_to(target)
-        elif how == "folder":
-            (case.folder / target).mkdir()
-            (case.folder / target / "kept.txt").write_text("kept")
-        elif how == "through":
-            target = "notes.txt/out"
-        elif how == "long":
-            target = draw.choice(("a" * 300, "b/" * 3000 + "c"))
-        elif how == "undecodable":
-            target = "\udcff\udcfe"
-        else:
-            os.mknod(case.folder / target, 0o140644)
-        if flag is None:
-            case.argv[-1] = target
-        elif flag in case.argv:
-            case.argv[case.argv.index(flag) + 1] = target
-        else:
-            case.argv += [flag, target]
-        return f"{flag or 'output'} onto {how} {short(target)}"
 
     return mutate

@@ -36,6 +36,7 @@ AGAINST_RANDOM = "evaluate games --model nets/model_step_000001.onnx --games 2"
 TOKENIZER = "tokenizer train --data-dir corpus --validation-fraction 0.3 --vocab-size 260"
 RESUME_SMALL = "resume runs/small --checkpoint 2"
 MANIFEST = "runs/small/run_manifest.json"
+CHANGED = ("*/run_manifest.json", "*/metrics.jsonl", "*/stats.json", "ok:runs/small/*")
 Spoil = Callable[[Path], object]
 Check = Callable[[Case, Outcome], str | None]
 
@@ -193,7 +194,7 @@ for _number, _line in enumerate(
     for _words in ("runs show runs/small", "runs list --runs-dir runs", f"{COMPARE} --plot out.png", RESUME_SMALL):
         _name = f"metrics-{_number}-{_words.split()[1 if _words.startswith('runs') else 0]}"
         _spoil = written("runs/small/metrics.jsonl", (_line + "\n") * 12)
-        plain(_name, _words, spoil=_spoil, changes=("*/run_manifest.json", "*/metrics.jsonl", "*/stats.json"))
+        plain(_name, _words, spoil=_spoil, changes=CHANGED)
 for _words in ("runs list", "runs show small", "runs show", "export small out", "resume small"):
     for _what, _spoil in {
         "no-created-at": edited(MANIFEST, lambda value: value.pop("created_at")),
@@ -215,7 +216,7 @@ plain("pointer-odd-digit", RESUME_HALF, spoil=_pointer, changes=KEPT)
 plain("folder-odd-digit", RESUME_HALF, spoil=written(f"{HALF}/checkpoints/step_²/state.json", "{}"), changes=KEPT)
 for _name, _change in TOKENIZERS.items():
     plain(f"tokenizer-{_name}", f"{TRAIN} --tokenizer tokenizer.json", spoil=edited("tokenizer.json", _change))
-plain("bpe-of-a-long-line", f"{TOKENIZER} --output new.json", spoil=each(long_line(0), long_line(1)))
+plain("bpe-of-a-long-line", f"{TOKENIZER} --vocab-size 600 --output new.json", spoil=each(long_line(0), long_line(1)))
 plain("fixed-seq", SUGGEST, spoil=graph(lambda made: setattr(dims(made)[1], "dim_value", 3)))
 plain("fixed-batch", SUGGEST, spoil=graph(lambda made: setattr(dims(made)[0], "dim_value", 1)))
 plain("undecodable-output", AGAINST_RANDOM, spoil=undecodable_output, check=refused)

@@ -49,11 +49,17 @@ def test_a_sentence_with_an_exit_code_passes(tmp_path, command):
         (says("No.", 1), "without a sentence"),
         (says("clew: error: No.", 7), "exit code 7"),
         (says("clew: error: " + "x" * 100_000, 1), "characters on stderr"),
-        (says(f"clew: error: no {SECRET}", 1), "password"),
     ],
 )
 def test_what_is_no_sentence_is_told(tmp_path, command, told):
     assert told in tried(tmp_path, command).trace
+
+
+def test_a_password_of_an_address_may_not_be_printed(tmp_path):
+    command = says(f"clew: error: no {SECRET}", 1)
+    assert tried(tmp_path, command).trace is None
+    outcome = run_case(Case(tmp_path / "work", ["x", "--db", "y"]), command, limit=0.5, memory=1 << 30)
+    assert outcome.trace == "a password was printed"
 
 
 def test_silence_beyond_the_limit_is_a_hang_and_work_that_shows_itself_is_none(tmp_path):

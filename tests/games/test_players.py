@@ -20,6 +20,7 @@ from clew.games.players import (
 from clew.games.rollouts import rollouts
 from clew.games.rules import find_game
 from clew.games.search import Search, SearchSettings
+from clew.games.search.chance import hashed, splitmix64
 
 
 def position(game, *moves):
@@ -226,3 +227,10 @@ def test_playouts_depend_on_position_and_seed_alone():
     seen = game.observe(states)
     together = rollouts(game, 4)(seen)[1]
     assert np.array_equal(together, np.concatenate([rollouts(game, 4)(seen[[row]])[1] for row in range(3)]))
+
+
+def test_splitmix64_is_that_of_its_authors():
+    """The first words of seed 1234567, as Vigna's C program prints them."""
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert [int(splitmix64(np.uint64(1234567), place)) for place in range(4)] == expected
+    assert hashed(np.array([1234567, 0], np.uint64)).tolist() == [expected[0], 16294208416658607535]

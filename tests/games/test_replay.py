@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from clew.core.errors import EvidenceError, UsageError
-from clew.games.replay import Replay, find_info, open_replay, without_password
+from clew.games.replay import Replay, without_password
 from clew.games.rules import GAMES, GameInfo, find_game
 from episodes import by_hand, fingerprint, random_episode
 
@@ -54,11 +54,11 @@ def drain(replay, env_id, after=None, limit=1000):
 @pytest.mark.parametrize("env_id", GAMES)
 def test_what_is_appended_is_read_back_to_the_bit(where, env_id):
     episodes = [random_episode(number, env_id) for number in range(3)]
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         for episode in episodes:
             replay.append(episode)
     wanted = [row for episode in episodes for row in episode]
-    with open_replay(where) as replay:
+    with Replay.open(where) as replay:
         rows, _ = replay.tail(env_id, None, 1000)
         assert [row.id for row in rows] == [row.id for row in wanted]
         assert fingerprint(rows) == fingerprint(wanted)
@@ -72,7 +72,7 @@ def test_what_is_appended_is_read_back_to_the_bit(where, env_id):
 
 def test_a_row_without_policy_and_outcome_stays_without(where):
     bare = [dataclasses.replace(row, policy_probs=None, game_outcome=None) for row in random_episode(0)]
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         replay.append(bare)
         rows, _ = replay.tail("tictactoe", None, 100)
     assert all(row.policy_probs is None and row.game_outcome is None for row in rows)
@@ -80,7 +80,7 @@ def test_a_row_without_policy_and_outcome_stays_without(where):
 
 def test_a_reader_that_stops_and_goes_on_sees_each_row_once(where):
     seen, position = [], None
-    with open_replay(where, create=True) as writer, open_replay(where) as reader:
+    with Replay.open(where, create=True) as writer, Replay.open(where) as reader:
         for number in range(12):
             writer.append(random_episode(number))
             writer.append(random_episode(number, "connect4", actor="other"))
@@ -100,7 +100,7 @@ def test_the_same_episode_again_changes_nothing_and_another_of_its_name_is_refus
         dataclasses.replace(row, id=f"{episode[0].episode_id}-step-{row.step_number}", episode_id=episode[0].episode_id)
         for row in other
     ]
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         replay.append(episode)
         replay.append(episode)
         with pytest.raises(EvidenceError, match="a name of its own"):
@@ -111,7 +111,7 @@ def test_the_same_episode_again_changes_nothing_and_another_of_its_name_is_refus
 
 
 def test_rows_of_two_episodes_are_not_appended_together(where):
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         with pytest.raises(UsageError, match="another episode"):
             replay.append([*random_episode(0), *random_episode(1)])
         replay.append([])
@@ -120,7 +120,7 @@ def test_rows_of_two_episodes_are_not_appended_together(where):
 
 def test_cleaning_up_keeps_whole_episodes_the_newest(where):
     episodes = [random_episode(number, unix=2_000_000_000 - number) for number in range(10)]
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         for number, episode in enumerate(episodes):
             replay.append(episode)
             replay.append(random_episode(number, "connect4", actor="other"))
@@ -136,7 +136,7 @@ def test_cleaning_up_keeps_whole_episodes_the_newest(where):
 
 def test_a_reader_goes_on_after_cleanup_and_after_all_was_cleared(where):
     first, second, third = (random_episode(number) for number in range(3))
-    with open_replay(where, create=True) as writer, open_replay(where) as reader:
+    with Replay.open(where, create=True) as writer, Replay.open(where) as reader:
         writer.append(first)
         _, position = reader.tail("tictactoe", None, 100)
         writer.append(second)
@@ -161,7 +161,7 @@ KEEPS_ONE = {
 
 def test_all_rows_of_a_game_are_cleared_or_none(where, request):
     kind = request.node.callspec.params["where"]
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         for number in range(300):
             replay.append(random_episode(number))
         before = replay.count("tictactoe")
@@ -173,7 +173,7 @@ def test_all_rows_of_a_game_are_cleared_or_none(where, request):
 
 
 def test_a_reader_that_begins_at_the_end_sees_what_comes_after(where):
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         assert replay.tail("tictactoe", replay.end("tictactoe"), 100)[0] == []
         replay.append(random_episode(0))
         replay.append(random_episode(0, "connect4", actor="other"))
@@ -216,7 +216,7 @@ def test_what_a_notebook_asks_of_a_database(where):
 
 def test_an_episode_deleted_by_hand_is_all_that_is_missed(where):
     episodes = [random_episode(number) for number in range(4)]
-    with open_replay(where, create=True) as writer, open_replay(where) as reader:
+    with Replay.open(where, create=True) as writer, Replay.open(where) as reader:
         for episode in episodes[:3]:
             writer.append(episode)
         _, position = reader.tail("tictactoe", None, 100)
@@ -228,14 +228,14 @@ def test_an_episode_deleted_by_hand_is_all_that_is_missed(where):
 
 
 def test_the_database_describes_its_games(where):
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         assert replay.metadata() == {}
         replay.upsert_metadata(find_game("connect4"))
         replay.upsert_metadata(HEX)
         replay.upsert_metadata(HEX)
         assert replay.metadata()["hex"] == HEX
-        assert find_info(replay, "hex") == HEX
-        assert find_info(replay, "connect4").legal_mask_offset == 84
+        assert replay.info("hex") == HEX
+        assert replay.info("connect4").legal_mask_offset == 84
     with plainly(where) as connection:
         row = connection.execute("SELECT * FROM game_metadata WHERE env_id = 'connect4'").fetchone()
         assert row[:8] == ("connect4", "Connect 4", 7, 6, 7, 93, 84, 2)
@@ -243,29 +243,29 @@ def test_the_database_describes_its_games(where):
 
 
 def test_a_game_that_nothing_describes_is_told_unless_its_rules_are_here(where):
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         replay.append(random_episode(0, "othello"))
-        assert find_info(replay, "othello") is GAMES["othello"]
+        assert replay.info("othello") is GAMES["othello"]
         with pytest.raises(EvidenceError, match=r"does not describe the game 'othelo'.*Did you mean 'othello'"):
-            find_info(replay, "othelo")
+            replay.info("othelo")
         replay.upsert_metadata(HEX)
     with plainly(where) as connection:
         connection.execute("UPDATE game_metadata SET legal_mask_offset = 70 WHERE env_id = 'hex'")
-    with open_replay(where) as replay, pytest.raises(EvidenceError, match="legal_mask_offset 70"):
-        find_info(replay, "hex")
+    with Replay.open(where) as replay, pytest.raises(EvidenceError, match="legal_mask_offset 70"):
+        replay.info("hex")
 
 
 def test_a_column_that_is_missing_is_named(where):
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         replay.append(random_episode(0))
     with plainly(where) as connection:
         connection.execute("ALTER TABLE transitions RENAME COLUMN mcts_value TO root_value")
-    with pytest.raises(EvidenceError, match="table transitions has no column mcts_value"), open_replay(where) as replay:
+    with pytest.raises(EvidenceError, match="table transitions has no column mcts_value"), Replay.open(where) as replay:
         replay.count("tictactoe")
 
 
 def test_the_tables_and_indices_have_the_agreed_names(where):
-    with open_replay(where, create=True):
+    with Replay.open(where, create=True):
         pass
     with plainly(where) as connection:
         wanted = {"idx_transitions_timestamp", "idx_transitions_episode"}
@@ -289,7 +289,7 @@ def test_the_tables_and_indices_have_the_agreed_names(where):
 
 def test_what_is_written_is_what_another_program_expects(where):
     episode = random_episode(5, "connect4")
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         replay.append(episode)
     with plainly(where) as connection:
         for row in episode:
@@ -300,7 +300,7 @@ def test_what_is_written_is_what_another_program_expects(where):
 
 def write_many(where: str, actor: str, episodes: int) -> None:
     """What each writing process does."""
-    with open_replay(where, create=True) as replay:
+    with Replay.open(where, create=True) as replay:
         replay.upsert_metadata(find_game("tictactoe"))
         for number in range(episodes):
             replay.append(random_episode(number, actor=actor))
@@ -313,7 +313,7 @@ def test_four_processes_write_and_one_reads_and_nothing_is_lost_or_seen_twice(wh
     for writer in writers:
         writer.start()
     seen, position = [], None
-    with open_replay(where, create=True) as reader:
+    with Replay.open(where, create=True) as reader:
         while True:
             finished = not any(writer.is_alive() for writer in writers)
             rows, position = reader.tail("tictactoe", position, 50)
@@ -334,7 +334,7 @@ def test_four_processes_write_and_one_reads_and_nothing_is_lost_or_seen_twice(wh
 
 def test_a_place_of_another_kind_is_a_sentence():
     with pytest.raises(UsageError, match="'mysql://' is none of them"):
-        open_replay("mysql://host/replay")
+        Replay.open("mysql://host/replay")
 
 
 @pytest.mark.parametrize(
@@ -355,6 +355,6 @@ def test_a_password_is_never_shown(where, shown):
 
 def test_a_relative_url_names_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with open_replay("sqlite:///some/replay.db", create=True) as replay:
+    with Replay.open("sqlite:///some/replay.db", create=True) as replay:
         replay.append(random_episode(0))
     assert Path("some/replay.db").is_file()

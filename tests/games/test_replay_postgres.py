@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from clew.core.errors import ClewError, EvidenceError, UsageError
-from clew.games.replay import ReplayUnavailableError, open_replay
+from clew.games.replay import Replay, ReplayUnavailableError
 from clew.games.rules import find_game
 from episodes import CONTRACT, by_hand, fingerprint, random_episode
 from postgres_server import PASSWORD, QUOTED_PASSWORD, Server
@@ -44,7 +44,7 @@ def insert(connection: psycopg.Connection, number: int, *, done_is_boolean: bool
 
 
 def test_a_transaction_that_commits_late_is_not_passed_over(url):
-    with open_replay(url, create=True) as replay, psycopg.connect(url) as late, psycopg.connect(url) as early:
+    with Replay.open(url, create=True) as replay, psycopg.connect(url) as late, psycopg.connect(url) as early:
         begun_first = insert(late, 1)
         begun_second = insert(early, 2)
         early.commit()
@@ -58,7 +58,7 @@ def test_a_transaction_that_commits_late_is_not_passed_over(url):
 
 
 def test_a_late_commit_between_two_looks_of_a_reader_that_is_ahead_is_seen(url):
-    with open_replay(url, create=True) as replay, psycopg.connect(url) as late:
+    with Replay.open(url, create=True) as replay, psycopg.connect(url) as late:
         replay.append(random_episode(0))
         rows, position = replay.tail("tictactoe", None, 1000)
         slow = insert(late, 1)
@@ -78,7 +78,7 @@ def test_a_late_commit_between_two_looks_of_a_reader_that_is_ahead_is_seen(url):
 def test_transactions_are_in_the_order_of_numbers_and_not_of_digits(url):
     """Rows of transactions 9, 10, 99 and 100, in pieces of one row."""
     episodes = [random_episode(number) for number in range(4)]
-    with open_replay(url, create=True) as replay:
+    with Replay.open(url, create=True) as replay:
         for episode, xid in zip(episodes, (9, 10, 99, 100), strict=True):
             replay.append(episode)
             with psycopg.connect(url) as connection:
@@ -99,7 +99,7 @@ def test_transactions_are_in_the_order_of_numbers_and_not_of_digits(url):
 
 
 def test_a_transaction_that_is_given_up_holds_nothing_back(url):
-    with open_replay(url, create=True) as replay, psycopg.connect(url) as given_up:
+    with Replay.open(url, create=True) as replay, psycopg.connect(url) as given_up:
         insert(given_up, 1)
         replay.append(random_episode(2))
         given_up.rollback()
@@ -111,7 +111,7 @@ def test_tables_made_by_another_program_are_read_and_written(url):
     with psycopg.connect(url) as connection:
         connection.execute(FOREIGN)
         before = insert(connection, 1, done_is_boolean=True)
-    with open_replay(url, create=True) as replay:
+    with Replay.open(url, create=True) as replay:
         rows, position = replay.tail("tictactoe", None, 1000)
         assert [row.id for row in rows] == before
         assert [row.done for row in rows] == [row.done for row in random_episode(1)]
@@ -128,11 +128,11 @@ def test_a_column_of_another_type_is_named(url):
     with psycopg.connect(url) as connection:
         connection.execute(FOREIGN.replace("action BYTEA", "action INTEGER"))
     with pytest.raises(EvidenceError, match="column action of the table transitions has the type integer where bytea"):
-        open_replay(url)
+        Replay.open(url)
 
 
 def test_rows_restored_on_another_server_are_read_once(url):
-    with open_replay(url, create=True) as replay:
+    with Replay.open(url, create=True) as replay:
         replay.append(random_episode(0))
         replay.append(random_episode(1))
         _, position = replay.tail("tictactoe", None, 1000)
@@ -140,7 +140,7 @@ def test_rows_restored_on_another_server_are_read_once(url):
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE transitions SET commit_xid = (commit_xid::text::bigint + 1000000)::text::xid8")
     position |= {"server": "another"}
-    with open_replay(url) as replay:
+    with Replay.open(url) as replay:
         assert replay.tail("tictactoe", position, 1000)[0] == []
         rows, _ = replay.tail("tictactoe", None, 1000)
         assert len(rows) == len(random_episode(0)) + len(random_episode(1))
@@ -150,14 +150,14 @@ def test_rows_restored_on_another_server_are_read_once(url):
 
 
 def test_a_user_who_may_only_insert_and_select_can_play(url):
-    with open_replay(url, create=True) as replay:
+    with Replay.open(url, create=True) as replay:
         replay.append(random_episode(0))
     with psycopg.connect(url) as connection:
         connection.execute("CREATE ROLE actor LOGIN PASSWORD 'plain'")
         (schema,) = connection.execute("SELECT current_schema()").fetchone()
         connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO actor")
         connection.execute("GRANT SELECT, INSERT ON transitions TO actor")
-    with open_replay(url.replace(f"clew:{QUOTED_PASSWORD}", "actor:plain"), create=True) as replay:
+    with Replay.open(url.replace(f"clew:{QUOTED_PASSWORD}", "actor:plain"), create=True) as replay:
         replay.append(random_episode(1))
         assert len(replay.tail("tictactoe", None, 1000)[0]) == len(random_episode(0)) + len(random_episode(1))
         with pytest.raises(EvidenceError, match="does not permit it to this user"):
@@ -178,7 +178,7 @@ def test_what_a_server_refuses_is_a_sentence_without_the_password(postgres, url)
     ]
     for where, sentence in refused:
         with pytest.raises(ClewError, match=sentence) as raised:
-            open_replay(where)
+            Replay.open(where)
         said = str(raised.value)
         for secret in (PASSWORD, QUOTED_PASSWORD, "wrong-guess", "s3cret"):
             assert secret not in said, where
@@ -194,13 +194,13 @@ def test_a_missing_psycopg_names_the_extra(monkeypatch, url):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match=r"clew\[postgres\]"):
-        open_replay(url)
+        Replay.open(url)
 
 
 def test_sqlite_needs_no_psycopg(tmp_path):
     code = (
-        "import sys\nfrom clew.games.replay import open_replay\n"
-        f"open_replay({str(tmp_path / 'replay.db')!r}, create=True).close()\n"
+        "import sys\nfrom clew.games.replay import Replay\n"
+        f"Replay.open({str(tmp_path / 'replay.db')!r}, create=True).close()\n"
         "assert not [name for name in sys.modules if name.startswith('psycopg')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -221,7 +221,7 @@ def test_a_server_that_is_restarted_loses_no_episode_and_doubles_none(own_server
     stop = threading.Event()
 
     def write() -> None:
-        with open_replay(url, create=True) as replay:
+        with Replay.open(url, create=True) as replay:
             while not stop.is_set():
                 replay.append(random_episode(len(written)))
                 written.append(len(written))
@@ -230,7 +230,7 @@ def test_a_server_that_is_restarted_loses_no_episode_and_doubles_none(own_server
     writer.start()
     seen = []
     position = None
-    with open_replay(url, create=True) as reader:
+    with Replay.open(url, create=True) as reader:
         for mode in ("immediate", "fast"):
             time.sleep(0.3)
             own_server.stop(mode)
@@ -251,7 +251,7 @@ def test_a_server_that_is_restarted_loses_no_episode_and_doubles_none(own_server
 
 def test_a_commit_of_which_nobody_was_told_is_not_written_again(url, monkeypatch):
     """The connection breaks after the server has committed and before the client hears of it."""
-    with open_replay(url, create=True) as replay:
+    with Replay.open(url, create=True) as replay:
         connection = replay._link._connected()
         real = psycopg.Connection.transaction
         broken = []
@@ -278,7 +278,7 @@ def test_a_commit_of_which_nobody_was_told_is_not_written_again(url, monkeypatch
 
 
 def test_a_server_that_stays_away_is_a_sentence_and_comes_back_later(own_server, monkeypatch):
-    with open_replay(own_server.new_database(), create=True) as replay:
+    with Replay.open(own_server.new_database(), create=True) as replay:
         replay.append(random_episode(0))
         own_server.stop()
         monkeypatch.setattr(type(replay._link).run, "__kwdefaults__", {"patience": 0.3})

@@ -7,7 +7,7 @@ import pytest
 
 from clew.games.arena import play_games
 from clew.games.players import random_player
-from clew.games.replay import Transition, open_replay
+from clew.games.replay import Replay, Transition
 from clew.games.rules import find_game
 from clew.games.seen import states_of, states_seen
 
@@ -38,7 +38,7 @@ def test_every_state_of_a_database_is_found_once(tmp_path, monkeypatch):
     game = find_game("connect4")
     states = states_of_games(game, 8)
     seen = np.zeros(game.obs_size, np.float32)
-    with open_replay(tmp_path / "replay.db", create=True) as replay:
+    with Replay.open(tmp_path / "replay.db", create=True) as replay:
         for episode, part in enumerate(np.array_split(states, 9)):
             replay.append(
                 [

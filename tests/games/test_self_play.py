@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from clew.games.codec import Codec
 from clew.games.rules import find_game
-from clew.games.search import uniform
+from clew.games.search import SearchSettings, uniform
 from clew.games.self_play import SelfPlay, drawn
 from clew.recipes.alphazero import Actor
 
@@ -135,3 +138,28 @@ def test_drawn_never_draws_what_has_no_probability():
         assert (probabilities[np.arange(3), chosen] > 0).all()
     assert drawn(probabilities, [0.1, 0.1, 0.1]).tolist() == [1, 0, 3]
     assert drawn(probabilities, [0.7, 0.7, 0.7]).tolist() == [3, 0, 3]
+
+
+def test_every_setting_of_the_section_that_a_search_has_reaches_it():
+    other = {"method": "puct", "foresight": False}
+    names = {each.name for each in dataclasses.fields(SearchSettings)} & set(Actor.model_fields)
+    assert len(names) >= 7
+    for name in names:
+        value = other[name] if name in other else 0.5 if name == "root_noise" else 3 * getattr(Actor(), name)
+        changed = Actor.model_construct(**{name: value})
+        assert getattr(SearchSettings.of(changed), name) == value != getattr(SearchSettings.of(Actor()), name)
+
+
+def test_the_states_of_an_episode_are_stored_together(monkeypatch):
+    """One call a game, and not one a state and a loop over its cells."""
+    asked = []
+    to_blobs = Codec.to_blobs
+
+    def counting(codec, states):
+        asked.append(len(states))
+        return to_blobs(codec, states)
+
+    monkeypatch.setattr(Codec, "to_blobs", counting)
+    _, episodes = episodes_of("othello", moves=70)
+    assert asked == [len(rows) + 1 for rows in episodes]
+    assert len(episodes) >= 4

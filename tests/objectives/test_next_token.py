@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from clew.core.errors import CheckpointError, EvidenceError
+from clew.objectives import next_token
 from clew.objectives.next_token import NextToken
 from clew.proofs.evidence import prepare
 from clew.proofs.tokenizers import load_tokenizer
@@ -150,3 +151,15 @@ def test_the_tokenizer_is_trained_on_the_training_split_alone(tmp_path):
 def test_a_corpus_of_one_file_cannot_be_held_out(tmp_path):
     with pytest.raises(EvidenceError, match="holds one proof file, so none can be held out"):
         prepare(small_recipe(write_corpus(tmp_path / "corpus", count=1)))
+
+
+def test_a_tokenizer_that_does_not_give_the_files_back_is_refused_with_file_and_place(tmp_path, monkeypatch):
+    prepared = prepare(small_recipe(write_corpus(tmp_path / "corpus", 12)))
+    prepared.keep(tmp_path)
+    lossy = load_tokenizer(tmp_path / "tokenizer.json")
+    whole = lossy.decode
+    monkeypatch.setattr(lossy, "decode", lambda ids: whole(ids).replace("{", ""))
+    monkeypatch.setattr(next_token, "load_tokenizer", lambda path: lossy)
+    first = prepared.corpus.names[prepared.split.train[0]]
+    with pytest.raises(EvidenceError, match=rf"{first}:2"):
+        NextToken(prepared, tmp_path, CPU)

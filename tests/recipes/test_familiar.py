@@ -6,6 +6,7 @@ import pytest
 
 from clew.cli.runs.train import parse
 from clew.core.errors import UsageError
+from clew.recipes import load
 from clew.training.schedules import factor
 
 ALL = (
@@ -81,3 +82,41 @@ def test_a_wrong_value_gets_a_sentence(arguments, says):
     with pytest.raises(UsageError) as caught:
         recipe(arguments)
     assert says in str(caught.value)
+
+
+def test_a_recipe_in_the_words_of_an_earlier_tool_is_read_as_its_flags_are(tmp_path):
+    words = ALL.split()
+    flags = {name: words[place + 1] for place, name in enumerate(words) if name.startswith("--")}
+    flags["--clear-replay"] = "true"
+    lines = [f"{name[2:].replace('-', '_')}: {value}" for name, value in flags.items()]
+    path = tmp_path / "earlier.yaml"
+    path.write_text("\n".join(["objective: alphazero", *lines]))
+    assert load(str(path)) == recipe(ALL)
+    path.write_text("objective: alphazero\nno_lr_schedule: true\nlr: 0.01\n")
+    assert load(str(path)) == recipe("--no-lr-schedule --lr 0.01")
+
+
+def test_a_key_at_the_top_that_no_section_has_is_unknown_and_one_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "flat.yaml"
+    path.write_text("objective: next_token\nd_model: 64\ncontext_length: 32\nmax_epochs: 3\n")
+    made = load(str(path))
+    assert (made.model.d_model, made.model.context_length, made.training.max_epochs) == (64, 32, 3.0)
+    path.write_text("objective: next_token\nd_modle: 64\n")
+    with pytest.raises(UsageError, match="unknown key 'd_modle'"):
+        load(str(path))
+    path.write_text("objective: next_token\nd_model: 64\nmodel: {d_model: 32}\n")
+    with pytest.raises(UsageError, match=r"'d_model' stands twice: at the top, and as 'model\.d_model'"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("flag", ["--training.learning-rate", "--learning-rate", "--training.learning-rate=0.5"])
+def test_a_flag_may_have_its_section_in_front(flag):
+    words = flag if "=" in flag else f"{flag} 0.5"
+    assert recipe(words).training.learning_rate == 0.5
+    with pytest.raises(UsageError, match=rf"{flag.partition('=')[0]} is -1"):
+        recipe(f"{flag.partition('=')[0]}=-1")
+
+
+def test_that_normalised_batches_do_not_accumulate_alike_is_said():
+    said = recipe("").training.__class__.model_fields["accumulation"].description
+    assert "normalises over its batch" in said

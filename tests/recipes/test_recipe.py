@@ -154,7 +154,7 @@ def test_a_tag_that_would_make_an_object_is_refused_and_nothing_is_made(tmp_path
         (["--betas", "1", "2"], "less than 1"),
         (["--betas", "nan", "0.9"], "finite"),
         (["--betas", "-0.1", "0.9"], "greater than or equal to 0"),
-        (["--batch-size", str(2**63)], "64 bits"),
+        (["--warmup-steps", str(2**63)], "64 bits"),
         (["--max-steps", str(2**70)], "64 bits"),
         (["--max-steps", "9" * 5000], "max"),
     ],
@@ -172,8 +172,9 @@ def test_a_number_that_nothing_counts_with_is_refused(target, flags, said):
     [
         ("seed: true", "'seed' is True: a number is due."),
         ("training: {learning_rate: true}", "'training.learning_rate' is True: a number is due."),
-        ("training: {learning_rate: .inf}", "'training.learning_rate' is inf: input should be a finite number."),
-        ("training: {clip: .nan}", "'training.clip' is nan: input should be a finite number."),
+        ("training: {learning_rate: .inf}", "mine.yaml:2: not valid YAML: .inf is no finite number."),
+        ("training: {clip: inf}", "'training.clip' is 'inf': input should be a finite number."),
+        ('data: {tokenizer: "\\0"}', "no name or path holds a zero byte"),
         ("training: {betas: [0.9, 1.0]}", "'training.betas.1' is 1.0: input should be less than 1."),
         (f"training: {{max_steps: {2**63}}}", f"'training.max_steps' is {2**63}: at most 64 bits can be counted with."),
     ],
@@ -186,3 +187,37 @@ def test_so_it_is_in_yaml(tmp_path, yaml, said):
 
 def test_a_seed_may_be_any_whole_number(tmp_path):
     assert from_yaml(tmp_path, f"objective: next_token\nseed: {2**70}\n").seed == 2**70
+
+
+@pytest.mark.parametrize(
+    ("target", "flags"),
+    [
+        ("next_token", ["--batch-size", str(2**62)]),
+        ("next_token", ["--n-layers", str(2**31)]),
+        ("next_token", ["--d-model", str(2**31)]),
+        ("next_token", ["--threads", str(2**31)]),
+        ("alphazero", ["--batch-size", str(2**40)]),
+        ("alphazero", ["--depth", str(2**31)]),
+        ("alphazero", ["--lanes", str(2**40)]),
+    ],
+)
+def test_a_size_that_no_memory_holds_is_refused_at_once(target, flags):
+    with pytest.raises(UsageError, match="less than or equal to"):
+        parse(target, flags)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "x" * 200, "²"])
+def test_a_name_that_is_none_is_refused_with_its_flag(name):
+    with pytest.raises(UsageError, match=r"--name is '.*': string should match pattern"):
+        parse("next_token", ["--name", name])
+
+
+@pytest.mark.parametrize("key", ["1", "null", "true", "1.5"])
+def test_a_key_that_is_no_word_is_named(tmp_path, key):
+    with pytest.raises(UsageError, match=r"mine\.yaml: the key \S+ is no word"):
+        from_yaml(tmp_path, f"objective: next_token\n{key}: 1\n")
+
+
+def test_a_key_that_is_no_word_in_a_section_is_named(tmp_path):
+    with pytest.raises(UsageError, match="mine"):
+        from_yaml(tmp_path, "objective: next_token\ntraining: {1: 2}\n")

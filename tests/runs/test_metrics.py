@@ -83,6 +83,14 @@ def test_metrics_that_were_edited_are_named_with_their_line(run):
         recorder(run).rewind(offset)
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, "null", "{}", "9" * 5000, '{"step": 2, "elapsed": -Infinity}'])
+def test_elapsed_time_goes_on_over_a_line_that_is_none(run, line):
+    (run.folder / "timing.jsonl").write_text('{"step": 1, "elapsed": 7.0}\n' + line + "\n")
+    writer = recorder(run)
+    assert 7.0 <= writer.elapsed < 8.0
+    writer.close()
+
+
 def test_elapsed_time_goes_on_over_a_torn_line(run):
     (run.folder / "timing.jsonl").write_text('{"step": 1, "elapsed": 100.5}\n{"step": 2, "elap')
     writer = recorder(run)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+import yaml
 
+from clew.core import files
 from clew.core.errors import ClewError, EvidenceError, UsageError
 from clew.core.evidence import Evidence
 from clew.recipes import base as recipes
@@ -149,3 +154,99 @@ def test_a_password_in_a_url_stays_out_of_what_is_kept():
     assert without_passwords("--db postgresql://me:se:cr@t@host:5432/db now") == "--db postgresql://me@host:5432/db now"
     for harmless in ("data/replay.db", "postgresql://me@host/db", "http://host:80/a@b", "a:b@c"):
         assert without_passwords(harmless) == harmless
+
+
+def test_looking_whether_a_run_is_alive_keeps_no_trainer_out(tmp_path):
+    run = made(tmp_path, status="running")
+    assert run.status == "killed"
+    stop = threading.Event()
+    alive = []
+
+    def look():
+        while not stop.is_set():
+            alive.append(open_run(run.folder).is_alive)
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(50):
+            with run.locked():
+                pass
+        seen = len(alive)
+        with run.locked():
+            while len(alive) < seen + 20:
+                time.sleep(0.001)
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()
+    assert any(alive[seen:])
+
+
+def test_lookers_do_not_take_one_another_for_a_trainer(tmp_path):
+    run = made(tmp_path, status="running")
+    with run.locked():
+        pass
+    found = []
+    lookers = [threading.Thread(target=lambda: found.extend(run.is_alive for _ in range(300))) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    for looker in lookers:
+        looker.join()
+    assert not any(found)
+
+
+def test_the_state_of_git_is_read_without_running_what_a_repository_asks_for(tmp_path, monkeypatch):
+    repository = tmp_path / "stranger"
+    repository.mkdir()
+    monkeypatch.chdir(repository)
+    trap = tmp_path / "trap.sh"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/$1-was-run\ncat\n")
+    trap.chmod(0o755)
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    (repository / "file.txt").write_text("one")
+    (repository / ".gitattributes").write_text("*.txt filter=sly\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    git("config", "core.fsmonitor", f"{trap} fsmonitor")
+    git("config", "filter.sly.clean", f"{trap} clean")
+    (repository / "file.txt").write_text("two")
+    run = create_run(tmp_path / "runs", NextTokenRecipe(), EVIDENCE)
+    assert len(run.manifest["git_sha"]) == 40
+    assert run.manifest["dirty"] is True
+    assert not list(tmp_path.glob("*-was-run"))
+
+
+def test_a_recipe_that_lacks_a_field_of_today_is_the_recipe_that_the_run_was_made_with(tmp_path):
+    """As a run of before the field was there has it: its hash is of what stands in its file."""
+    run = made(tmp_path)
+    path = run.folder / "recipe.yaml"
+    values = recipes.read_yaml(path)
+    del values["training"]["average_decay"]
+    path.write_text(yaml.safe_dump(values))
+    run.update(recipe_sha256=hashlib.sha256(files.canonical_json(values).encode()).hexdigest())
+    assert run.read_recipe(NextTokenRecipe).training.average_decay == 0.0
+    path.write_text(yaml.safe_dump({**values, "seed": 43}))
+    with pytest.raises(ClewError, match="was edited after the run began"):
+        run.read_recipe(NextTokenRecipe)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"created_at": 5}, "the field 'created_at' is 5"),
+        ({"evidence": "data"}, "the field 'evidence' is 'data'"),
+        ({"evidence": {"kind": "x"}}, "lacks 'path'"),
+        ({"status": None}, "the field 'status' is None"),
+    ],
+)
+def test_a_manifest_with_a_field_that_cannot_be_is_named(tmp_path, changed, said):
+    run = made(tmp_path, **changed)
+    with pytest.raises(ClewError, match=said):
+        open_run(run.folder)

@@ -32,7 +32,7 @@ class PolicyValueModel:
 
     def __init__(self, path: Path | str, *, threads: int = 1) -> None:
         self.path = Path(path)
-        folder = self.path if self.path.is_dir() else None
+        folder = self.path if files.is_folder(self.path) else None
         if folder is not None:
             self.path = folder / MODEL_FILE
         try:

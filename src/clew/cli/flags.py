@@ -13,6 +13,7 @@ import tyro
 from tyro.conf import Positional as Positional
 
 from clew.core.errors import UsageError
+from clew.recipes.base import Section, shortened
 
 R = TypeVar("R")
 
@@ -20,10 +21,8 @@ Json = Annotated[bool, tyro.conf.arg(name="json")]
 """Type of the field `as_json`, which is the flag `--json` (pydantic keeps the name `json` for itself)."""
 
 
-class Options(pydantic.BaseModel):
-    """Base of the options of a command: frozen, nothing unknown, a docstring below each field."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class Options(Section):
+    """Base of the options of a command: as a section of a recipe is, with a docstring below each field."""
 
 
 Whole = Annotated[R, tyro.conf.arg(name="")]
@@ -64,6 +63,10 @@ def parse(
             raise
         said = names.as_typed(_sentence(complaint.getvalue()), arguments)
         raise UsageError(f"{said} See `{program} --help`.") from None
+    except pydantic.ValidationError as error:
+        # tyro tells what is wrong inside a section, and lets through what is wrong beside the sections.
+        said = " ".join(_fault(dict(fault)) for fault in error.errors())
+        raise UsageError(f"{names.as_typed(said, arguments)} See `{program} --help`.") from None
 
 
 def given(kind: type[pydantic.BaseModel], arguments: Sequence[str]) -> dict[str, str]:
@@ -143,8 +146,17 @@ _NOISE = re.compile(
 )
 
 
-_BOUND = re.compile(r"(\w+) (Input should [^\[]*?) \[type=\w+, input_value=(.*?), input_type=\w+\]")
+_BOUND = re.compile(
+    r"(\w+) (?:Value error, )?((?:Input should|(?<=Value error, ))[^\[]*?) "
+    r"\[type=\w+, input_value=(.*?), input_type=(?!dict)\w+\]"
+)
 """What pydantic says of a value that is of the right type but out of bounds."""
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    said = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    flag = ".".join(map(str, fault["loc"])).replace("_", "-")
+    return f"--{flag} is {shortened(fault['input'])}: {said[:1].lower()}{said[1:]}." if flag else f"{said}."
 
 
 def _sentence(text: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -70,6 +71,11 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether a folder can be seen there; False for a path that this system takes for none at all."""
     return _has_mode(path, stat.S_ISDIR)
+
+
+def exists(path: Path) -> bool:
+    """Whether anything can be seen there; False for a path that this system takes for none at all."""
+    return _has_mode(path, lambda mode: True)
 
 
 def _has_mode(path: Path, test: Callable[[int], bool]) -> bool:
@@ -189,12 +195,23 @@ def write_json(path: Path, value: Any, *, replaces: Output | None = None) -> Non
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", replaces=replaces)
 
 
+def _no_number(spelled: str) -> float:
+    raise ValueError(f"{spelled} is no number of JSON")
+
+
+def _finite(spelled: str) -> float:
+    number = float(spelled)
+    if not math.isfinite(number):
+        raise ValueError(f"{spelled[:20]} is past the largest number")
+    return number
+
+
 def read_json(path: Path, *, what: str) -> Any:
     """Read a JSON file; `what` names it in the error ("a run manifest"). Raises `ClewError`."""
     with sentences_for(path, "read"):
         content = path.read_bytes()
     try:
-        return json.loads(content)
+        return json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise ClewError(f"{path} is not {what}: its brackets stand too deep in one another.") from error
     except ValueError as error:  # no UTF-8, no JSON, or a number of thousands of digits

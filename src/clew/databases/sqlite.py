@@ -17,7 +17,7 @@ from clew.core import files
 from clew.core.errors import EvidenceError
 from clew.core.waiting import Pauses
 from clew.databases.schema import Schema, UnavailableError, check_columns
-from clew.databases.sqlite_errors import is_busy, sentence
+from clew.databases.sqlite_errors import damaged, is_busy, sentence
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock, each time."""
@@ -88,6 +88,9 @@ class SqliteFile:
             except sqlite3.Error as error:
                 if not is_busy(error) or not pauses.take():
                     raise sentence(error, self.path, doing) from error
+            except UnicodeDecodeError as error:
+                # What SQLite says of a damaged schema quotes it, and Python cannot read that.
+                raise damaged(self.path, "its schema is no text") from error
 
     def is_current(self) -> bool:
         """Whether the connection that reads has the file which now has the path."""
@@ -179,7 +182,7 @@ def identity_of(path: Path) -> Identity | None:
 
 
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
-    address = f"file:{quote(str(path.absolute()))}?mode={mode}{extra}"
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{extra}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     # One id that is no UTF-8 must not keep the other rows from being read.
     connection.text_factory = lambda content: content.decode("utf-8", "replace")

@@ -36,10 +36,7 @@ def sentence(error: sqlite3.Error, path: Path, doing: str) -> ClewError:
     if code == sqlite3.SQLITE_NOTADB:
         return EvidenceError(f"{path} is not an SQLite database: file is not a database. Check the path.")
     if code == sqlite3.SQLITE_CORRUPT:
-        return EvidenceError(
-            f"{path} is damaged: {error}. Keep a copy, and save what can be read with "
-            f"`sqlite3 {path} .recover | sqlite3 recovered.db`."
-        )
+        return damaged(path, str(error))
     told = {
         sqlite3.SQLITE_FULL: "The disk is full. Nothing of it was written: free some space and try again.",
         sqlite3.SQLITE_IOERR: (
@@ -54,3 +51,11 @@ def sentence(error: sqlite3.Error, path: Path, doing: str) -> ClewError:
     }.get(code, f"SQLite says: {error}.")
     kind = UnavailableError if code in _PASSING else EvidenceError
     return kind(f"Could not {doing} {path}. {told}")
+
+
+def damaged(path: Path, said: str) -> EvidenceError:
+    """What is said of a file that is no longer what SQLite wrote."""
+    return EvidenceError(
+        f"{path} is damaged: {said}. Keep a copy, and save what can be read with "
+        f"`sqlite3 {path} .recover | sqlite3 recovered.db`."
+    )

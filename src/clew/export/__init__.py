@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from clew.core.errors import UsageError
@@ -38,3 +40,12 @@ def _family(source: Source) -> Family:
         if source.family in (family.objective, family.model):
             return family
     raise UsageError(f"{source.checkpoint} holds a model of '{source.family}', which no family here trains.")
+
+
+class _Callable(ModuleType):
+    """This package, which is `clew.export` however it came to be imported, can be called: `clew.export(...)`."""
+
+    __call__ = staticmethod(export)
+
+
+sys.modules[__name__].__class__ = _Callable

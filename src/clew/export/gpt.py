@@ -1,4 +1,4 @@
-"""The GPT of a checkpoint with its tokenizer, and its exporter."""
+"""The GPT of a checkpoint with its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import torch
 
 from clew.bundle.names import TOKENIZER_FILE
 from clew.bundle.tokenizer import read_text, read_tokenizer, without_cutting
-from clew.core.errors import BundleError, CheckpointError, UsageError
+from clew.core.errors import BundleError, CheckpointError
 from clew.export.source import Source
 from clew.models.gpt import GPT, GPTConfig
 from clew.runs.checkpoints import read_state
 from clew.training import checkpoint
 
 LARGEST_SIZE, MOST_LAYERS = 2**31 - 1, 4096
-FORMATS = ("onnx", "huggingface")
+FAMILY = "proofs"
+"""Family of the hosts, in a manifest."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +27,6 @@ class LoadedGPT:
 
     model: GPT
     tokenizer: str
-
-
-def export_gpt(source: Source, folder: Path, format: str = "onnx") -> dict[str, Any]:
-    """Write the GPT of `source` to the new `folder` as "onnx" (a bundle) or "huggingface" (a `LlamaForCausalLM`).
-
-    The exporter of proof-step models: see `clew.export.source.Exporter`.
-    """
-    if format == "onnx":
-        from clew.export.publish import publish_onnx
-
-        return publish_onnx(source, folder)
-    if format == "huggingface":
-        from clew.export.huggingface import publish_huggingface
-
-        return publish_huggingface(source, folder)
-    raise UsageError(f"A GPT is exported as {' or '.join(FORMATS)}, not as '{format}'.")
 
 
 def load_source(source: Source) -> LoadedGPT:

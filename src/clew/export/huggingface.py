@@ -13,9 +13,8 @@ from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, TOKENIZER_FILE
 from clew.core import files
 from clew.core.errors import BundleError
 from clew.core.randomness import generator
-from clew.export.gpt import load_source
+from clew.export.gpt import FAMILY, load_source
 from clew.export.parity import TOLERANCE
-from clew.export.publish import FAMILY
 from clew.export.source import Source, manifest_json, require
 from clew.models.gpt import GPT, NORM_EPS, ROPE_BASE, GPTConfig
 

@@ -8,15 +8,15 @@ from typing import Any
 from clew.bundle.load import load_bundle
 from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE
 from clew.core import files
+from clew.core.errors import UsageError
 from clew.export import parity
-from clew.export.gpt import load_source
+from clew.export.gpt import FAMILY, load_source
 from clew.export.onnx_gpt import gpt_to_onnx
 from clew.export.source import Source, manifest_json
 from clew.export.source import default_folder as default_folder
 from clew.models.gpt import GPTConfig
 
-FAMILY = "proofs"
-"""Family of the hosts, in a manifest."""
+FORMATS = ("onnx", "huggingface")
 PROMPT_FORMAT = {
     "sections": ["@T", "@G", "@H", "@C", "@P"],
     "ends_with": "@P\n",
@@ -26,6 +26,20 @@ PROMPT_FORMAT = {
     "stops_at": "\n",
 }
 """How a host makes a prompt of a goal: its sections as in a proof file, then the marker of the proof alone."""
+
+
+def export_gpt(source: Source, folder: Path, format: str = "onnx") -> dict[str, Any]:
+    """Write the GPT of `source` to the new `folder` as "onnx" (a bundle) or "huggingface" (a `LlamaForCausalLM`).
+
+    The exporter of proof-step models: see `clew.export.source.Exporter`.
+    """
+    if format == "onnx":
+        return publish_onnx(source, folder)
+    if format == "huggingface":
+        from clew.export.huggingface import publish_huggingface
+
+        return publish_huggingface(source, folder)
+    raise UsageError(f"A GPT is exported as {' or '.join(FORMATS)}, not as '{format}'.")
 
 
 def publish_onnx(source: Source, folder: Path) -> dict[str, Any]:

@@ -4,24 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from clew.core.errors import UsageError, nearest
 from clew.games.states import States
 
-if TYPE_CHECKING:
-    from clew.games.game import Game
-
 EMPTY = "."
 
 
-def signs(game: Game, state: States) -> list[str]:
+class Board(Protocol):
+    """What of a game is needed to draw its board and to read a move."""
+
+    @property
+    def board_width(self) -> int:
+        """Columns."""
+
+    @property
+    def board_height(self) -> int:
+        """Rows."""
+
+    @property
+    def num_actions(self) -> int:
+        """Actions that a policy has."""
+
+    @property
+    def move_names(self) -> Sequence[str] | None:
+        """What the actions are called; None where they are numbers or cells."""
+
+    @property
+    def cells(self) -> int:
+        """Cells of the board."""
+
+    def to_blob(self, state: States) -> bytes:
+        """The stored form of a position: first its cells, 0, 1 or 2."""
+
+    def how_to_move(self) -> str:
+        """How a move is written, as a clause."""
+
+
+def signs(game: Board, state: States) -> list[str]:
     """X, O or `EMPTY` for each cell of a position, uint64[3]."""
     cells = game.to_blob(state)[: game.cells]
     return [f"{EMPTY}XO"[cell] for cell in cells]
 
 
-def grid(game: Game, cells: Sequence[str], *, bottom_up: bool = False) -> str:
+def grid(game: Board, cells: Sequence[str], *, bottom_up: bool = False) -> str:
     """The cells as rows with their numbers, below or above a line with those of the columns."""
     width = game.board_width
     header = "    " + " ".join(str(column) for column in range(width))
@@ -29,7 +56,7 @@ def grid(game: Game, cells: Sequence[str], *, bottom_up: bool = False) -> str:
     return "\n".join([*reversed(lines), header] if bottom_up else [header, *lines])
 
 
-def named(game: Game, text: str) -> int:
+def named(game: Board, text: str) -> int:
     """The action of this name, capital or small. Raises `UsageError` naming the nearest."""
     names = list(game.move_names or ())
     for known in (names, [name.lower() for name in names]):
@@ -38,7 +65,7 @@ def named(game: Game, text: str) -> int:
     raise UsageError(f"'{text}' is no move: {game.how_to_move()}.{nearest(text, names)}")
 
 
-def numbered(game: Game, text: str, *, columns: bool = False) -> int:
+def numbered(game: Board, text: str, *, columns: bool = False) -> int:
     """The action of this number, or of the cell `row,col` where actions are cells. Raises `UsageError`."""
     if re.fullmatch(r"[0-9]{1,9}", text):
         action = int(text)
@@ -52,7 +79,7 @@ def numbered(game: Game, text: str, *, columns: bool = False) -> int:
     return row * game.board_width + column
 
 
-def cell(game: Game, text: str) -> tuple[int, int]:
+def cell(game: Board, text: str) -> tuple[int, int]:
     """Row and column of a cell that is written `row,col`. Raises `UsageError`."""
     found = re.fullmatch(r"\(?\s*([0-9]{1,9})\s*[, ]\s*([0-9]{1,9})\s*\)?", text)
     if not found:

@@ -9,13 +9,17 @@ from clew.core import files
 from clew.core.errors import EXIT_USAGE, ClewError
 from clew.core.evidence import Evidence
 from clew.core.waiting import Pauses
-from clew.games.replay import ReplayUnavailableError, find_info, open_replay, without_password
+from clew.games.replay import Replay, ReplayUnavailableError, without_password
 from clew.games.rules import GameInfo
 from clew.games.symmetry import symmetries
 from clew.recipes.alphazero import AlphaZeroRecipe
 
 TO_CLEAR = "replay-to-clear"
 """In the folder of a run that is to begin with new rows alone, until the old ones are deleted."""
+
+
+STATISTICS = files.json_output("the statistics of a self-play run", "step", "total_steps")
+"""What a page polls; a recipe says where it is written."""
 
 
 class GaveUpWaitingError(ClewError):
@@ -26,6 +30,7 @@ class GaveUpWaitingError(ClewError):
 
 def prepare(recipe: AlphaZeroRecipe) -> PreparedReplay:
     """Wait for the database and read what it says of the game. Raises `ClewError`, exit code 2 after `max_wait`."""
+    files.check_output(Path(recipe.outputs.stats), STATISTICS)
     info = _wait_for_game(recipe)
     symmetries(info, recipe.targets.symmetry)  # a choice that the game does not allow is told before a run is made
     return PreparedReplay(recipe, info)
@@ -50,7 +55,7 @@ class PreparedReplay:
 
     def describe(self) -> list[str]:
         """What there is to train on so far."""
-        with open_replay(self.recipe.data.db) as replay:
+        with Replay.open(self.recipe.data.db) as replay:
             rows = replay.count(self.info.env_id)
         return [f"{without_password(self.recipe.data.db)}: {rows:,} rows of {self.info.display_name}"]
 
@@ -66,8 +71,8 @@ def _wait_for_game(recipe: AlphaZeroRecipe) -> GameInfo:
     pause = Pauses(data.wait_interval, data.max_wait)
     while True:
         try:
-            with open_replay(data.db) as replay:
-                return find_info(replay, data.env_id)
+            with Replay.open(data.db) as replay:
+                return replay.info(data.env_id)
         except ReplayUnavailableError as error:
             if not pause.take():
                 raise GaveUpWaitingError(f"{error} It was waited for {data.max_wait:g} s (--max-wait).") from error

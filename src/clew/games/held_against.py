@@ -88,8 +88,8 @@ def _positions(game: Game, size: int, path: Path | None, db: str, seed: int) -> 
     # Every position of a game this small is reached sooner or later: the whole game is what is measured.
     if game.lists_positions or not exists(db):
         return made
-    from clew.games.replay import open_replay
+    from clew.games.replay import Replay
     from clew.games.seen import states_seen
 
-    with open_replay(db) as replay:
+    with Replay.open(db) as replay:
         return made.exclude(states_seen(replay, game))

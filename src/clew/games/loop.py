@@ -15,16 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clew import recipes
 from clew.core import files
 from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, ClewError, UsageError
 from clew.core.supervisor import Child, Supervisor
 from clew.databases import split_password
+from clew.games.replay import Replay
+from clew.games.rules import env_id_of, find_game, is_file
 from clew.recipes import base
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.runs.folder import Run, list_runs
 from clew.runs.progress import InterruptedRunError
 
 STATE, RECIPE = "loop.json", "recipe.yaml"
+_HEADING = "# Written by clew loop for its learner and its actors."
 
 
 def _say(text: str) -> None:
@@ -52,6 +56,19 @@ class Plan:
         """The newest run of the folder, unless a new one is wanted."""
         found = [] if self.start_anew else list_runs(self.runs)
         return found[-1] if found else None
+
+
+def recipe_for(target: str) -> AlphaZeroRecipe:
+    """The recipe that `target` means: a preset, a YAML file, a game, or a file with a game of the user's own."""
+    if target in recipes.presets() or target.endswith((".yaml", ".yml")):
+        loaded = recipes.load(target)
+        if not isinstance(loaded, AlphaZeroRecipe):
+            raise UsageError(f"'{target}' is a recipe of {loaded.objective}, not of a game.")
+        return loaded
+    game = find_game(target)
+    # A run that is resumed from another folder must find the file of its game.
+    named = str(Path(target).resolve()) if is_file(target) else target
+    return base.changed(AlphaZeroRecipe(), {"name": game.env_id, "data.env_id": named}, "clew loop")
 
 
 def settled(recipe: AlphaZeroRecipe, folder: Path, *, iterations: int = 0, steps: int = 0) -> AlphaZeroRecipe:
@@ -99,14 +116,15 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
     if run is not None:
         begun = run.read_recipe(AlphaZeroRecipe)
         recipe = base.changed(begun, {"data.db": recipe.data.db}, str(run.folder))
+    _check_recipe(plan)
     _make_database(recipe)
     actors = plan.actors or max(1, _cores() - 1)
     say(
-        f"{recipe.data.env_id}: {recipe.training.max_steps:,} steps in iterations of "
+        f"{env_id_of(recipe.data.env_id)}: {recipe.training.max_steps:,} steps in iterations of "
         f"{recipe.training.checkpoint_every:,}, {actors} actor{'s' if actors > 1 else ''} and a learner; "
         f"files in {plan.folder}"
     )
-    files.write_text(plan.folder / RECIPE, base.to_yaml(recipe))
+    _write_recipe(recipe, plan)
     began = time.monotonic()
     limit = plan.minutes * 60 - before if plan.minutes else None
     # Passwords go to the processes in their environment: a command line is for all to see.
@@ -115,7 +133,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
         learner = supervisor.start(Child("learner", _learner_command(plan, run), restarts=0))
         try:
             # Actors would fill the window with random games in the seconds before the first model is there.
-            while learner.running and not latest_model(recipe).is_file():
+            while learner.running and not files.is_file(latest_model(recipe)):
                 time.sleep(0.1)
             for number in range(actors if learner.running else 0):
                 supervisor.start(Child(f"actor {number}", _actor_command(plan, number), restarts=5))
@@ -136,7 +154,7 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
             ) from None
         finally:
             seconds = before + time.monotonic() - began
-            state = {"env_id": recipe.data.env_id, "seconds": round(seconds, 1)}
+            state = {"env_id": env_id_of(recipe.data.env_id), "seconds": round(seconds, 1)}
             files.write_json(plan.folder / STATE, state)
         over = limit is not None and learner.code == EXIT_INTERRUPTED
     if learner.code not in (EXIT_DONE, None) and not over:
@@ -147,6 +165,17 @@ def loop(recipe: AlphaZeroRecipe, plan: Plan, *, say: Callable[[str], None] = _s
             "last checkpoint are whole: mend the cause and give the same command again."
         )
     return before + time.monotonic() - began
+
+
+def _check_recipe(plan: Plan) -> None:
+    """Raise `UsageError` where the folder holds a recipe that is not this loop's: a user's, which stays."""
+    # Loops of before wrote no heading, but left their state beside the recipe.
+    if not files.is_file(plan.folder / STATE):
+        files.check_output(plan.folder / RECIPE, files.text_output("the recipe of a loop", _HEADING))
+
+
+def _write_recipe(recipe: AlphaZeroRecipe, plan: Plan) -> None:
+    files.write_text(plan.folder / RECIPE, f"{_HEADING}\n{base.to_yaml(recipe)}")
 
 
 def latest_model(recipe: AlphaZeroRecipe) -> Path:
@@ -160,10 +189,7 @@ def _cores() -> int:
 
 def _make_database(recipe: AlphaZeroRecipe) -> None:
     """Make the database and describe the game in it, so that the learner need not wait for an actor."""
-    from clew.games.replay import open_replay
-    from clew.games.rules import find_game
-
-    with open_replay(recipe.data.db, create=True) as replay:
+    with Replay.open(recipe.data.db, create=True) as replay:
         replay.upsert_metadata(find_game(recipe.data.env_id))
 
 
@@ -183,7 +209,8 @@ def _seconds_before(recipe: AlphaZeroRecipe, plan: Plan) -> float:
     if plan.start_anew or not path.is_file():
         return 0.0
     state = files.read_json(path, what="the state of a loop")
-    if not isinstance(state, dict) or state.get("env_id") != recipe.data.env_id:
-        raise UsageError(f"{path} is of another loop than one of {recipe.data.env_id}. Name another --folder.")
+    env_id = env_id_of(recipe.data.env_id)
+    if not isinstance(state, dict) or state.get("env_id") != env_id:
+        raise UsageError(f"{path} is of another loop than one of {env_id}. Name another --folder.")
     seconds = state.get("seconds", 0.0)
     return float(seconds) if isinstance(seconds, int | float) else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clew.core import files
 from clew.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ def game_to_play(env_id: str, db: str | None = None) -> Game:
     described: dict[str, GameInfo] = {}
     name = ""
     if db is not None and exists(db):
-        from clew.games.replay import open_replay
+        from clew.games.replay import Replay
 
-        with open_replay(db) as replay:
+        with Replay.open(db) as replay:
             described, name = replay.metadata(), replay.name
     if named is None and asked in described:
         raise UsageError(
@@ -53,7 +54,7 @@ def exists(db: str) -> bool:
     """Whether there is such a database; of a server it is taken for granted."""
     from clew.games.replay import is_file
 
-    return not is_file(db) or Path(db.removeprefix("sqlite:///")).exists()
+    return not is_file(db) or files.exists(Path(db.removeprefix("sqlite:///")))
 
 
 def default_opening_plies(game: Game, *, perfect: bool = False) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.core.errors import EvidenceError, UsageError
-from clew.core.files import canonical_json, sentences_for, sha256_of, write_bytes
+from clew.core.files import canonical_json, exists, sentences_for, sha256_of, write_bytes
 from clew.core.randomness import generator
 from clew.games.game import Game
 from clew.games.perfect import Scores, Solver, decisive, optimal_moves, reachable_layers, values_of
@@ -255,7 +255,7 @@ def open_positions(
 
     Without a path it is made and not saved. Raises what `load_positions` and `position_set` raise.
     """
-    if path is not None and path.exists():
+    if path is not None and exists(path):
         return load_positions(path, game)
     positions = position_set(game, seed=seed, size=size, progress=progress)
     if path is not None:

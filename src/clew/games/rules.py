@@ -6,6 +6,7 @@ import importlib.metadata
 from collections.abc import Iterable
 from pathlib import Path
 
+from clew.core import files
 from clew.core.errors import UsageError, nearest
 from clew.games.connect4 import CONNECT_FOUR
 from clew.games.game import Game
@@ -49,7 +50,7 @@ def find_game(name: str) -> Game:
     found = known_game(name)
     if found is not None:
         return found
-    file = f" Its file is named with its ending: {name}.py." if Path(f"{name}.py").is_file() else ""
+    file = f" Its file is named with its ending: {name}.py." if files.is_file(Path(f"{name}.py")) else ""
     known = [*GAMES, *_installed()]
     raise UsageError(
         f"There is no game '{name}'.{file or nearest(name, known)} Games with rules here: {', '.join(known)}; or a "

@@ -23,7 +23,7 @@ from clew.models.gpt import GPT, GPTConfig, dropout_planes
 from clew.objectives.packing import IGNORED, PackedStream, Rows, Tokens, evaluation_rows
 from clew.proofs.evaluation.bits import bits_per_byte
 from clew.proofs.evidence import TOKENIZER, PreparedProofs
-from clew.proofs.tokenizers import Tokenizer, load_tokenizer
+from clew.proofs.tokenizers import Tokenizer, check_round_trips, load_tokenizer
 from clew.runs.progress import Evaluation
 from clew.training.checkpoint import Checkpoint
 from clew.training.devices import Placement
@@ -64,6 +64,13 @@ class NextToken(Objective):
         training = prepared.texts(prepared.split.train)
         held_out = prepared.texts(prepared.split.validation)
         training_tokens, held_out_tokens = _encode(tokenizer, training), _encode(tokenizer, held_out)
+        names = prepared.corpus.names
+        for texts, tokens, indices in (
+            (training, training_tokens, prepared.split.train),
+            (held_out, held_out_tokens, prepared.split.validation),
+        ):
+            # What a tokenizer of the user's does not give back, the model could only learn wrongly.
+            check_round_trips(tokenizer, texts, tokens, [names[index] for index in indices])
         self.stream = PackedStream(training_tokens, sizes.context_length, recipe.seed)
         self.training_bytes = sum(len(text.encode()) for text in training)
         self._held_out_bytes = sum(len(text.encode()) for text in held_out)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 import pydantic
 
 from clew.databases import split_password
-from clew.recipes.base import Decay, Recipe, Section, Training
+from clew.recipes.base import LARGEST, MOST_LAYERS, Decay, Recipe, Section, Training
 
 
 class ReplayData(Section):
@@ -59,9 +59,9 @@ class Net(Section):
 
     kind: Literal["auto", "mlp", "tower"] = "auto"
     """mlp: a perceptron. tower: residual blocks. auto: mlp for boards of up to 16 cells or none, tower for larger."""
-    width: int = pydantic.Field(default=0, ge=0)
+    width: int = pydantic.Field(default=0, ge=0, le=LARGEST)
     """Units or channels. 0: 128, or 256 for boards of more than 49 cells."""
-    depth: int = pydantic.Field(default=0, ge=0)
+    depth: int = pydantic.Field(default=0, ge=0, le=MOST_LAYERS)
     """Layers or blocks. 0: 2 layers; 4 blocks, or 6 for boards of more than 49 cells."""
 
 
@@ -91,7 +91,7 @@ class GameEvaluation(Section):
 class Actor(Section):
     """How actors play: `clew actor`, and the actors of `clew loop`."""
 
-    lanes: int = pydantic.Field(default=64, ge=1)
+    lanes: int = pydantic.Field(default=64, ge=1, le=LARGEST)
     """Games played side by side; the positions of all are one batch of the net."""
     method: Literal["gumbel", "puct"] = "gumbel"
     """Search: gumbel (good from few simulations on) or puct."""
@@ -132,7 +132,7 @@ class LearnerTraining(Training):
 
     max_steps: int = pydantic.Field(default=1000, ge=1)
     """Optimiser steps to plan."""
-    batch_size: int = pydantic.Field(default=64, ge=1)
+    batch_size: int = pydantic.Field(default=64, ge=1, le=LARGEST)
     """Rows in one optimiser step."""
     learning_rate: float = pydantic.Field(default=1e-3, gt=0)
     """Peak learning rate."""

@@ -14,6 +14,12 @@ from clew.core import files
 from clew.core.errors import UsageError, nearest
 from clew.recipes import plain_yaml
 
+LARGEST = 1 << 24
+"""Upper bound of sizes: beyond it a mistyped number would fill the memory before it is noticed."""
+
+MOST_LAYERS = 10_000
+"""Upper bound of depths, for the same reason."""
+
 Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
 """Share that a moving average keeps at each step."""
 
@@ -25,10 +31,10 @@ class Section(pydantic.BaseModel):
 
     @pydantic.field_validator("*", mode="wrap")
     @classmethod
-    def _number_that_counts(
+    def _value_that_counts(
         cls, value: Any, check: pydantic.ValidatorFunctionWrapHandler, field: pydantic.ValidationInfo
     ) -> Any:
-        """What pydantic lets pass and no library counts with: true for 1, and whole numbers past 64 bits."""
+        """What pydantic lets pass and no library takes: true for 1, whole numbers past 64 bits, zero bytes."""
         wanted = cls.model_fields[str(field.field_name)].annotation
         if isinstance(value, bool) and wanted in (int, float):
             raise ValueError("a number is due")
@@ -36,6 +42,8 @@ class Section(pydantic.BaseModel):
         # A seed is hashed, not counted with: any number will do.
         if wanted is int and field.field_name != "seed" and abs(checked) >= 2**63:
             raise ValueError("at most 64 bits can be counted with")
+        if isinstance(checked, str) and "\0" in checked:
+            raise ValueError("no name or path holds a zero byte")
         return checked
 
 
@@ -46,9 +54,9 @@ class Training(Section):
     """Optimiser steps to plan; 0 plans `max_epochs` passes over the training evidence."""
     max_epochs: float = pydantic.Field(default=10.0, gt=0)
     """Passes over the training evidence to plan, where `max_steps` is 0."""
-    batch_size: int = pydantic.Field(default=32, ge=1)
+    batch_size: int = pydantic.Field(default=32, ge=1, le=LARGEST)
     """Examples (rows, positions, traces) in one optimiser step, over all processes and micro-batches."""
-    accumulation: int = pydantic.Field(default=1, ge=1)
+    accumulation: int = pydantic.Field(default=1, ge=1, le=LARGEST)
     """Micro-batches that one optimiser step is split into, to fit memory. The result is the same but for rounding,
     except where a net normalises over its batch (a residual tower does): there each micro-batch is normalised alone."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -95,7 +103,7 @@ class Training(Section):
     """Arithmetic of the forward and backward pass; weights stay float32. auto: bfloat16 where it is native."""
     compile: Literal["auto", "yes", "no"] = "auto"
     """torch.compile of the loss. auto: where a compiler is installed and the run is long enough to pay for it."""
-    threads: int = pydantic.Field(default=0, ge=0)
+    threads: int = pydantic.Field(default=0, ge=0, le=1024)
     """CPU threads of each process; 0: OMP_NUM_THREADS, or the machine's cores shared among the processes."""
 
 
@@ -121,8 +129,12 @@ class Recipe(Section):
 R = TypeVar("R", bound=Section)
 
 _SHORTENED = reprlib.Repr()
-"""Values as a sentence shows them: aliases and digits could make one of millions of characters."""
 _SHORTENED.maxstring = _SHORTENED.maxother = 80
+
+
+def shortened(value: Any) -> str:
+    """A value as a sentence shows it: aliases and digits could make one of millions of characters."""
+    return _SHORTENED.repr(value)
 
 
 def validate(kind: type[R], values: dict[str, Any], where: str) -> R:
@@ -142,7 +154,7 @@ def _sentence(kind: type[Section], fault: dict[str, Any], where: str) -> str:
     if fault["type"] == "missing":
         return f"{where}: the key '{dotted}' is missing."
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{where}: '{dotted}' is {_SHORTENED.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
+    return f"{where}: '{dotted}' is {shortened(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
 
 
 def _keys_at(kind: type[Section], path: list[str]) -> list[str]:
@@ -169,6 +181,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}{line}: not valid YAML: {problem}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no recipe: a recipe is a mapping of keys to values, such as `name: tactics`.")
+    for key in values:
+        if not isinstance(key, str):
+            raise UsageError(
+                f"{path}: the key {shortened(key)} is no word; the keys of a recipe are names of settings."
+            )
     return values
 
 

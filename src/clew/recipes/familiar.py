@@ -43,6 +43,13 @@ class Familiar:
                 found += [] if joined else ["--schedule-start"]
         return found + _minimum_flag(found, ratio, training)
 
+    def as_typed(self, given: Mapping[str, str], arguments: Sequence[str]) -> dict[str, str]:
+        """`given` (key -> flag) with the flags as the user typed them in `arguments`, without those that follow."""
+        typed = {argument.partition("=")[0] for argument in arguments}
+        familiar = {_flag(own): _flag(name) for name, own in self.renamed.items() if _flag(name) in typed}
+        found = {key: familiar.get(flag, flag) for key, flag in given.items()}
+        return {key: flag for key, flag in found.items() if flag in typed}
+
     def keys(self, values: Mapping[str, Any], training: Training) -> dict[str, Any]:
         """`values` of a flat recipe with the recipe's own keys in place of the familiar ones, as `flags` has them."""
         found = {self.renamed.get(name, name): value for name, value in values.items()}

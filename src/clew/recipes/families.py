@@ -7,13 +7,13 @@ a host loads nothing that it does not use. An installed package adds a family by
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from clew.core.errors import UsageError, nearest
+from clew.core.named import named
 
 ENTRY_POINTS = "clew.families"
 
@@ -38,6 +38,8 @@ class Family:
     """`export(source, folder, format) -> manifest`: a checkpoint becomes a verified bundle in `folder`."""
     evaluator: str = ""
     """`evaluate(bundle, **settings) -> report`: what the bundle is worth on held-out evidence."""
+    evaluates: tuple[str, str, str] | None = None
+    """Its `clew evaluate NAME`: the name, what runs it, a line of help. None: `clew evaluate OBJECTIVE BUNDLE`."""
     loop: str = ""
     """`main(arguments) -> int` of `clew loop` for its recipes."""
     loops_over: str = ""
@@ -50,8 +52,7 @@ class Family:
         spelled: str = getattr(self, name)
         if not spelled:
             raise UsageError(f"The objective {self.objective} has no {name}.")
-        module, _, attribute = spelled.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return named(spelled)
 
 
 _SHIPPED = (
@@ -62,8 +63,13 @@ _SHIPPED = (
         make="clew.objectives.next_token:NextToken",
         model="gpt",
         place="data.data_dir",
-        exporter="clew.export.gpt:export_gpt",
+        exporter="clew.export.publish:export_gpt",
         evaluator="clew.proofs.evaluation.report:evaluate",
+        evaluates=(
+            "proofs",
+            "clew.cli.proofs.evaluate",
+            "bits per byte, next lines found, and what guidance is worth to the prover",
+        ),
     ),
     Family(
         objective="alphazero",
@@ -74,6 +80,11 @@ _SHIPPED = (
         place="data.db",
         exporter="clew.export.policy_value:export_policy_value",
         evaluator="clew.games.evaluation:evaluate",
+        evaluates=(
+            "games",
+            "clew.cli.games.evaluate",
+            "games against random, perfect or searching players, or another model",
+        ),
         loop="clew.cli.games.loop:main",
         loops_over="game",
         familiar="clew.recipes.familiar:SELF_PLAY",

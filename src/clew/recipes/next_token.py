@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from clew.recipes.base import Recipe, Section
+from clew.recipes.base import LARGEST, MOST_LAYERS, Recipe, Section
 
 
 class Data(Section):
@@ -25,15 +25,15 @@ class Data(Section):
 class Model(Section):
     """The GPT's sizes."""
 
-    context_length: int = pydantic.Field(default=256, ge=8)
+    context_length: int = pydantic.Field(default=256, ge=8, le=LARGEST)
     """Tokens in a row, and the longest history that a token sees in training."""
-    d_model: int = pydantic.Field(default=256, ge=8)
+    d_model: int = pydantic.Field(default=256, ge=8, le=LARGEST)
     """Width of the residual stream."""
-    n_layers: int = pydantic.Field(default=6, ge=1)
+    n_layers: int = pydantic.Field(default=6, ge=1, le=MOST_LAYERS)
     """Layers."""
     n_heads: int = pydantic.Field(default=8, ge=1)
     """Attention heads of each layer."""
-    d_mlp: int = pydantic.Field(default=704, ge=8)
+    d_mlp: int = pydantic.Field(default=704, ge=8, le=LARGEST)
     """Width of the gated MLP. 704 has the parameters of a plain MLP of 1,024: three matrices in place of two."""
     dropout: float = pydantic.Field(default=0.1, ge=0, lt=1)
     """Dropout on the embedding and on each sub-layer's output, rounded to a multiple of 1/256."""

@@ -7,6 +7,7 @@ number says so.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -24,6 +25,8 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML without duplicate keys (PyYAML would keep the last one silently) and without sexagesimals."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):  # `!!map 3`
+            raise yaml.constructor.ConstructorError(None, None, "a mapping is due", node.start_mark)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -40,12 +43,16 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            made = super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             # What PyYAML's constructors raise for a scalar that is none of its tag: `!!int x`, a number too long.
             kind = node.tag.removeprefix("tag:yaml.org,2002:")
             said = f"'{str(node.value)[:40]}' is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+        if isinstance(made, float) and not math.isfinite(made):
+            said = f"{str(node.value)[:40]} is no finite number"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        return made
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -24,6 +24,7 @@ from clew.core.errors import ClewError, EvidenceError, UsageError, nearest, with
 from clew.core.evidence import Evidence
 from clew.recipes import base as recipe
 from clew.recipes.base import Recipe
+from clew.runs.curves import Curves, draw
 from clew.runs.history import as_arrays, read_metrics
 
 if TYPE_CHECKING:
@@ -78,9 +79,10 @@ class Run:
 
     def curves(self, *others: Run) -> Figure:
         """Training loss and held-out score against the step, of this run and of `others`, as a matplotlib figure."""
-        from clew.runs.curves import draw
+        return draw([run._curves() for run in (self, *others)])
 
-        return draw([self, *others])
+    def _curves(self) -> Curves:
+        return Curves(self.folder.name, self.metrics(), self.evaluations(), self.manifest.get("watched"))
 
     def update(self, **fields: Any) -> None:
         """Change fields of the manifest on disk (`status`, `device`, ...)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -162,10 +163,11 @@ def _cut_timing(path: Path, step: int | None) -> float:
         lines = file.read().split(b"\n")[:-1]
         elapsed = 0.0
         while lines:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
                 newest = json.loads(lines[-1])
-                if step is None or int(newest["step"]) <= step:
-                    elapsed = float(newest["elapsed"])
+                told = float(newest["elapsed"])
+                if math.isfinite(told) and (step is None or int(newest["step"]) <= step):
+                    elapsed = told
                     break
             lines.pop()
         file.truncate(sum(len(line) + 1 for line in lines))

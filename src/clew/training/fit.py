@@ -8,11 +8,9 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from clew.core.errors import CheckpointError, ClewError, UsageError
 from clew.core.stopping import stop_requested
@@ -24,68 +22,12 @@ from clew.runs.recorder import Recorder
 from clew.training import schedules
 from clew.training.checkpoint import load_weights, read_checkpoint, save_checkpoint, weights_of
 from clew.training.devices import Placement
-from clew.training.objective import Loss, Objective, Shard, State
+from clew.training.objective import Loss, Objective, State
 from clew.training.optimizers import Optimizer, WeightAverage
+from clew.training.step import Step, train_step
 
 # A step may be long where it is compiled, so the request is answered before it is granted.
 _STOPPING = "stopping when this step is saved; once more stops at once"
-
-
-class Step(NamedTuple):
-    """What one optimiser step came to."""
-
-    means: dict[str, float]
-    """The loss, and where the step is logged the parts it is made of; empty where the batch weighed nothing."""
-    gradient_norm: float
-    """Before clipping."""
-    items: int
-    stops: bool
-    """Whether any process was asked to stop."""
-
-
-def train_step(
-    objective: Objective,
-    optimizer: Optimizer,
-    training: Training,
-    placement: Placement,
-    step: int,
-    *,
-    loss_of: Callable[[Any], Loss] | None = None,
-    logs: bool = True,
-    stop: threading.Event | None = None,
-) -> Step:
-    """One optimiser step: the gradients of all shards, summed over the processes, normalised, clipped and applied.
-
-    Weights and optimiser stay as they were when the loss or the gradient is not finite; the result then says so.
-    """
-    loss_of, parts = loss_of or objective.loss, placement.world * training.accumulation
-    sums: dict[str, Tensor] = {}
-    weight = items = None
-    for micro in range(training.accumulation):
-        batch = objective.batch(step, Shard(micro * placement.world + placement.rank, parts))
-        with placement.autocast():
-            loss = loss_of(batch)
-        (loss.total * loss.weight).backward()
-        weight = loss.weight if weight is None else weight + loss.weight
-        seen = loss.weight if loss.items is None else loss.items
-        items = seen if items is None else items + seen
-        for name, value in {"loss": loss.total, **(loss.parts if logs else {})}.items():
-            part = value.detach().float() * loss.weight
-            sums[name] = part if name not in sums else sums[name] + part
-    assert weight is not None
-    assert items is not None
-    gradients = optimizer.gradients()
-    stops = stop is not None and stop.is_set()
-    if placement.world > 1:
-        weight, items, stops = _reduce(objective.model, placement, gradients, sums, weight, items, stops)
-    total = float(weight)
-    norm = _normalise_and_clip(gradients, total, training.clip)
-    means = {name: float(value / weight) for name, value in sums.items()} if total else {}
-    if not total:
-        optimizer.drop_gradients()
-    elif math.isfinite(norm) and math.isfinite(means["loss"]):
-        optimizer.step()
-    return Step(means, norm, int(items), stops)
 
 
 def fit(
@@ -298,49 +240,6 @@ def _stopped(step: int, planned: int, run: Run) -> str:
         f"Stopped at step {step} of {planned}; the checkpoint of this step is saved. "
         f"Continue with: clew resume {run.folder}"
     )
-
-
-def _reduce(
-    model: nn.Module,
-    placement: Placement,
-    gradients: list[Tensor],
-    sums: dict[str, Tensor],
-    weight: Tensor,
-    items: Tensor,
-    stop: bool,
-) -> tuple[Tensor, Tensor, bool]:
-    """Sum gradients, losses, weights and stop requests over the processes, in one message, which also gives every
-    process the leader's running statistics (batch norm); return weight, items, and whether to stop."""
-    buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-    scalars = [weight, items, *sums.values(), torch.tensor(float(stop), device=placement.device)]
-    statistics = [buffer.float() * float(placement.leads) for buffer in buffers]
-    flat = torch.cat([tensor.float().reshape(-1) for tensor in (*gradients, *statistics, *scalars)])
-    placement.sum(flat)
-    position = 0
-    for tensor in (*gradients, *buffers):
-        tensor.copy_(flat[position : position + tensor.numel()].view_as(tensor))
-        position += tensor.numel()
-    for offset, name in enumerate(sums):
-        sums[name] = flat[position + 2 + offset]
-    return flat[position], flat[position + 1], bool(flat[-1] > 0)
-
-
-def _normalise_and_clip(gradients: list[Tensor], weight: float, clip: float) -> float:
-    """Turn summed gradients into the gradient of the mean, no longer than `clip`; return its norm before clipping.
-
-    The arithmetic of single numbers is numpy's: in float32 as torch would do it, and a hundred times quicker.
-    """
-    if not gradients or not weight:
-        return 0.0
-    one = np.float32(1.0)
-    with np.errstate(all="ignore"):
-        total = np.float32(float(torch.nn.utils.get_total_norm(gradients)))
-        scale = one / np.float32(weight)
-        norm = total / np.float32(weight)
-        if clip > 0:
-            scale = scale * np.minimum(one / (norm + np.float32(1e-6)) * np.float32(clip), one)
-    torch._foreach_mul_(gradients, float(scale))
-    return float(norm)
 
 
 def _not_finite(step: int, done: Step, run: Run) -> str:

@@ -162,7 +162,7 @@ def _end_recorded(run: Run, processes: Processes) -> Iterator[None]:
         if processes.leads:
             interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == EXIT_INTERRUPTED
             # A disk that is full must not hide the error that is on its way to the user.
-            with contextlib.suppress(ClewError):
+            with contextlib.suppress(ClewError, OSError):
                 run.update(status="interrupted" if interrupted else "failed")
                 files.remove_leftovers(run.checkpoints)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clew.core.errors import CheckpointError
+from clew.core.errors import CheckpointError, ClewError
 from clew.core.evidence import Prepared
 from clew.recipes.base import Recipe
 from clew.recipes.families import find_family
@@ -44,6 +45,40 @@ def run(
     """Train `run` from its `checkpoint` (None: from the start) to its end. Raises `ClewError`."""
     for line in _differences(run, placement) if checkpoint else []:
         say(line)
+    with enough_memory():
+        return _trained(recipe, prepared, run, placement, checkpoint, say, shows)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn the ways in which torch and numpy say that a tensor has no room into a `ClewError` that says what to do."""
+    try:
+        yield
+    except (RuntimeError, ValueError, MemoryError) as error:
+        # torch raises plain RuntimeErrors for it on the CPU, and others for sizes that overflow its own arithmetic.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_ROOM.search(str(error)):
+            raise
+        raise ClewError(
+            "There is not enough memory for this model and batch. Choose smaller sizes (the batch, the context, the "
+            "net), split the batch with --accumulation, or take a machine with more."
+        ) from error
+
+
+_NO_ROOM = re.compile(
+    r"can't allocate memory|not enough memory|Storage size calculation overflowed|integer multiplication overflow|"
+    r"Maximum allowed dimension exceeded|array is too big"
+)
+
+
+def _trained(
+    recipe: Recipe,
+    prepared: Prepared,
+    run: Run,
+    placement: Placement,
+    checkpoint: str | None,
+    say: Say,
+    shows: bool,
+) -> Progress:
     objective: Objective = find_family(recipe.objective).part("make")(prepared, run.folder, placement)
     if checkpoint is None and run.manifest.get("parent"):
         _start_from(run, objective)
@@ -73,10 +108,14 @@ def _start_from(run: Run, objective: Objective) -> None:
 
 def _differences(run: Run, placement: Placement) -> list[str]:
     """What is not as it was when the run last trained: then it continues, but not to the same bits."""
-    before: dict[str, Any] = run.manifest.get("device") or {}
+    before: dict[str, Any] = _object(run.manifest.get("device"))
     now = placement.describe()
     changed = [f"{name} {before[name]} -> {now[name]}" for name in now if name in before and before[name] != now[name]]
-    versions = run.manifest.get("versions", {})
+    versions = _object(run.manifest.get("versions"))
     if "torch" in versions and versions["torch"] != torch.__version__:
         changed.append(f"torch {versions['torch']} -> {torch.__version__}")
     return [f"note: not bit for bit as before, since it changed: {', '.join(changed)}"] if changed else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from clew.cli.main import main
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from small_runs import environment
 
 LIMITED_ACTOR = """
@@ -39,7 +39,7 @@ sys.exit(main(["actor", "--db", db, "--env-id", "othello", "--episodes", "20", "
 @pytest.mark.parametrize("patience", [60, 0])
 def test_a_game_that_finds_the_disk_full_is_kept_until_there_is_room(tmp_path, patience):
     db = tmp_path / "replay.db"
-    open_replay(db, create=True).close()
+    Replay.open(db, create=True).close()
     ended = subprocess.run(
         [sys.executable, "-c", LIMITED_ACTOR, str(db), str(patience)],
         capture_output=True,
@@ -48,7 +48,7 @@ def test_a_game_that_finds_the_disk_full_is_kept_until_there_is_room(tmp_path, p
         timeout=120,
     )
     assert "Traceback" not in ended.stderr
-    with open_replay(db) as replay:
+    with Replay.open(db) as replay:
         rows, _ = replay.tail("othello", None, 100_000)
     written = [int(row.episode_id.split("-")[-2]) for row in rows if row.done]
     if patience:

@@ -12,7 +12,7 @@ import pytest
 from clew.cli.main import main
 from clew.games.arena import play_games, play_match, verdict
 from clew.games.players import net_player, random_player
-from clew.games.replay import Transition, open_replay
+from clew.games.replay import Replay, Transition
 from clew.games.rules import GameInfo, find_game
 from clew.games.strength import PositionSet, save_positions
 from tiny_nets import write_linear_net, write_preferring_net, write_random_net
@@ -156,7 +156,7 @@ def test_positions_that_stand_in_the_database_are_not_measured_on(tmp_path, caps
     save_positions(tmp_path / "positions.npz", few)
     model = write_random_net(tmp_path / "net.onnx", "connect4")
     seen = np.zeros(game.obs_size, np.float32)
-    with open_replay(tmp_path / "replay.db", create=True) as replay:
+    with Replay.open(tmp_path / "replay.db", create=True) as replay:
         replay.append(
             [
                 Transition(
@@ -222,7 +222,7 @@ def test_models_that_cannot_play_get_a_sentence(net, tmp_path, capsys):
 
 
 def test_the_database_must_describe_the_same_game(net, capsys):
-    with open_replay("replay.db", create=True) as replay:
+    with Replay.open("replay.db", create=True) as replay:
         replay.upsert_metadata(find_game("tictactoe"))
         replay.upsert_metadata(GameInfo("hex", "Hex", 5, 5, 25, 77, 50))
     assert evaluate("--model", net, "--games", 2, "--db", "replay.db") == 0

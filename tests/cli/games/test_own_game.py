@@ -12,7 +12,7 @@ import pytest
 
 from clew.cli.games import check as check_command
 from clew.cli.main import main
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.rules import known_game
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.base import to_yaml, validate
@@ -71,7 +71,7 @@ def test_check_prints_each_finding_and_fails(game: Path, capsys: pytest.CaptureF
 
 def test_an_actor_plays_the_file_and_the_database_knows_its_name(game: Path) -> None:
     assert main(["actor", "--env-id", str(game), "--db", "r.db", "--episodes", "12", "--lanes", "4"]) == 0
-    with open_replay("r.db") as replay:
+    with Replay.open("r.db") as replay:
         assert replay.metadata()["pairs"].board_width == 5
         rows, _ = replay.tail("pairs", None, 1000)
     assert len({row.episode_id for row in rows}) == 12
@@ -145,7 +145,7 @@ def test_an_actor_takes_all_that_its_recipe_says(game: Path, capsys: pytest.Capt
     Path("from_recipe/latest.onnx").write_text("no model")
     assert main(["actor", "--recipe", "recipe.yaml", "--name", "a", "--episodes", "6", "--log-every", "60"]) == 0
     assert "from_recipe/latest.onnx" in capsys.readouterr().err
-    with open_replay("from_recipe.db") as replay:
+    with Replay.open("from_recipe.db") as replay:
         rows, _ = replay.tail("pairs", None, 1000)
     firsts = [row for row in rows if row.step_number == 0]
     assert len(firsts) == 6
@@ -153,7 +153,7 @@ def test_an_actor_takes_all_that_its_recipe_says(game: Path, capsys: pytest.Capt
     # A flag beside it goes before it.
     flags = ["--recipe", "recipe.yaml", "--db", "flag.db", "--opening-share", "0", "--episodes", "2"]
     assert main(["actor", *flags]) == 0
-    with open_replay("flag.db") as replay:
+    with Replay.open("flag.db") as replay:
         rows, _ = replay.tail("pairs", None, 1000)
     assert not any(any(row.state[:5]) for row in rows if row.step_number == 0)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from clew.cli.main import main
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.rules import GAMES, GameInfo, find_game
 from episodes import COLUMNS, by_hand, foreign_database, random_episode
 
@@ -28,7 +28,7 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def three_games(tmp_path) -> Path:
     """Four episodes of each game, by Clew."""
     path = tmp_path / "replay.db"
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         for env_id in GAMES:
             replay.upsert_metadata(find_game(env_id))
             for number in range(4):
@@ -78,7 +78,7 @@ def winner_of(episode: list[Any]) -> int:
 def test_wins_are_the_winners_where_games_begin_with_random_openings(tmp_path, capsys, env_id, opening):
     path = tmp_path / "replay.db"
     episodes = [random_episode(number, env_id, opening=opening) for number in range(12)]
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         for episode in episodes:
             replay.append(episode)
     winners = [winner_of(episode) for episode in episodes]
@@ -107,7 +107,7 @@ def test_a_row_whose_observation_is_broken_tells_the_seat_by_its_state(tmp_path,
 def test_seats_that_no_row_tells_are_by_turns_and_said_to_be(tmp_path, capsys):
     """A game of which nothing is known but a description, and whose observation ends with the legal moves."""
     path = tmp_path / "replay.db"
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         replay.upsert_metadata(GameInfo("nim", "Nim", 3, 3, 9, 27, 18))
     rows = [by_hand(row) | {"env_id": "nim"} for row in random_episode(0)]
     with sqlite3.connect(path) as connection:
@@ -288,7 +288,7 @@ def test_a_description_that_cannot_be_is_found(tmp_path, capsys, env_id, change,
     path = tmp_path / "replay.db"
     info = find_game("tictactoe")
     sizes = (3, 3, info.num_actions, info.obs_size, info.legal_mask_offset)
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         replay.upsert_metadata(GameInfo(env_id, "A Game", *sizes))
         for number in range(2):
             replay.append([dataclasses.replace(row, env_id=env_id) for row in random_episode(number)])
@@ -310,7 +310,7 @@ def test_a_description_that_cannot_be_is_found(tmp_path, capsys, env_id, change,
 def test_another_game_of_a_known_name_is_taken_as_it_is_described(tmp_path, capsys):
     """Othello on a board of 6 x 6: the database says what it is, and no table of games here knows better."""
     path = tmp_path / "replay.db"
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         replay.upsert_metadata(GameInfo("othello", "Small Othello", 3, 3, 9, 29, 18))
         replay.append([dataclasses.replace(row, env_id="othello") for row in random_episode(0)])
     assert main(["replay", "check", str(path)]) == 0
@@ -357,7 +357,7 @@ def test_a_game_that_is_not_described_is_a_fault_and_the_others_are_checked(tmp_
 def test_a_game_known_by_its_description_only_is_checked_and_shown(tmp_path, capsys):
     path = tmp_path / "replay.db"
     info = find_game("tictactoe")
-    with open_replay(path, create=True) as replay:
+    with Replay.open(path, create=True) as replay:
         replay.upsert_metadata(GameInfo("nim", "Nim", 3, 3, info.num_actions, info.obs_size, info.legal_mask_offset))
     foreign = [by_hand(row) | {"env_id": "nim", "state": b"", "next_state": b"xyz"} for row in random_episode(0)]
     with sqlite3.connect(path) as connection:
@@ -388,7 +388,7 @@ def test_databases_that_cannot_be_read_are_sentences(tmp_path, capsys):
 
 def test_an_empty_database_has_no_figures(tmp_path, capsys):
     path = tmp_path / "replay.db"
-    with open_replay(path, create=True):
+    with Replay.open(path, create=True):
         pass
     assert main(["replay", "stats", str(path)]) == 0
     assert main(["replay", "check", str(path)]) == 0

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from clew.cli.main import main
 from clew.games.evidence import prepare
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.rules import GameInfo, find_game
 from clew.games.self_play import SelfPlay
 from clew.objectives.alphazero.objective import AlphaZero, net_config
@@ -31,7 +31,7 @@ CPU = Placement(torch.device("cpu"), torch.float32)
 def fill(db: Path, env_id: str = "tictactoe", *, games: int = 60, seed: int = 0, actor: str = "fill") -> None:
     game = find_game(env_id)
     play = SelfPlay(game, Actor(lanes=20, simulations=2), actor=actor, began=seed, seed=seed)
-    with open_replay(db, create=True) as replay:
+    with Replay.open(db, create=True) as replay:
         replay.upsert_metadata(game)
         written = 0
         while written < games:
@@ -123,7 +123,7 @@ def test_a_game_that_only_the_database_describes_has_a_net_and_trains(tmp_path, 
     Path("data").mkdir()
     info = GameInfo("gobang", "Gobang", 5, 5, 25, 77, 50)
     random = np.random.default_rng(0)
-    with open_replay("data/replay.db", create=True) as replay:
+    with Replay.open("data/replay.db", create=True) as replay:
         replay.upsert_metadata(info)
     with sqlite3.connect("data/replay.db") as database:
         for episode in range(20):
@@ -316,18 +316,55 @@ def test_a_limit_on_reuse_holds_the_learner_back(workplace, capsys):
 
 def test_clear_replay_begins_with_new_rows_alone_and_a_resume_clears_nothing(workplace, capsys):
     assert train("--clear-replay", "--max-wait", "0.2", "--steps", "4", "--batch-size", "8") == 2
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         assert replay.count("tictactoe") == 0
     fill(Path("data/replay.db"), games=20, seed=4, actor="new")
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         before = replay.count("tictactoe")
     assert main(["resume"]) == 0
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         assert replay.count("tictactoe") == before
 
 
 def test_cleanup_leaves_the_window(workplace):
     flags = "--steps 10 --batch-size 8 --log-interval 5 --replay-window 50 --replay-cleanup-interval 5"
     assert train(flags) == 0
-    with open_replay("data/replay.db") as replay:
+    with Replay.open("data/replay.db") as replay:
         assert 50 <= replay.count("tictactoe") < 65
+
+
+def test_a_database_that_was_moved_is_named_when_its_run_goes_on(workplace, capsys):
+    assert train("--steps 20 --batch-size 8 --checkpoint-interval 10 --eval-games 0") == 0
+    Path("data/replay.db").rename("elsewhere.db")
+    run = str(newest_run())
+    assert main(["resume", run, "--checkpoint", "10", "--data-dir", "data"]) == 2
+    assert "is of alphazero, whose recipe has no data_dir" in capsys.readouterr().err
+    assert main(["resume", run, "--checkpoint", "10", "--db", "elsewhere.db"]) == 0
+    assert "finished at step 20" in capsys.readouterr().err
+
+
+def test_the_rows_are_there_until_the_run_that_clears_them_is(workplace, monkeypatch):
+    """What fails while the run's folder is made leaves the rows; what fails behind it leaves a run that clears them."""
+    from clew.objectives.alphazero import hooks
+    from clew.training import launch
+
+    def count() -> int:
+        with Replay.open("data/replay.db") as replay:
+            return replay.count("tictactoe")
+
+    before = count()
+    flags = "--clear-replay --steps 4 --batch-size 8 --max-wait 0.2"
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("a disk that is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(launch, "create_run", fail)
+        assert train(flags) == 1
+    assert count() == before
+    with monkeypatch.context() as broken:
+        broken.setattr(hooks.TakingIn, "on_begin", fail)
+        assert train(flags) == 1
+    assert count() == before
+    assert main(["resume", "--checkpoint", "latest"]) == 2
+    assert count() == 0

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
     from clew.bundle.policy_value import HotModel
     from clew.core.randomness import key
-    from clew.games.replay import open_replay
+    from clew.games.replay import Replay
     from clew.games.rules import find_game
     from clew.games.self_play import SelfPlay
 
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
     )
     plays_with = "no model yet: random moves"
     episodes, shown, since = 0, time.monotonic(), time.monotonic()
-    with stop_requested() as stop, open_replay(options.db, create=True) as replay:
+    with stop_requested() as stop, Replay.open(options.db, create=True) as replay:
         replay.upsert_metadata(game)
         while not stop.is_set() and not (options.episodes and episodes >= options.episodes):
             problem = hot.problem

@@ -13,7 +13,7 @@ from clew import recipes
 from clew.cli import flags
 from clew.cli.output import print_json
 from clew.cli.runs.train import with_flags
-from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
+from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED
 from clew.recipes import base
 from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.familiar import SELF_PLAY_LOOP
@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     recipe, options, given = _parse(target, rest)
 
     from clew.games.loop import Plan, check_unchanged, latest_model, loop
+    from clew.games.rules import env_id_of
 
     plan = Plan(options.folder, options.minutes, options.actors, options.start_anew)
     if (run := plan.run_to_go_on_with()) is not None:
@@ -63,7 +64,11 @@ def main(arguments: list[str]) -> int:
         print(f"loop: {stopped}", file=sys.stderr, flush=True)
         return EXIT_INTERRUPTED
     model = latest_model(recipe)
-    outcome: dict[str, Any] = {"env_id": recipe.data.env_id, "model": str(model), "seconds": round(seconds, 1)}
+    outcome: dict[str, Any] = {
+        "env_id": env_id_of(recipe.data.env_id),
+        "model": str(model),
+        "seconds": round(seconds, 1),
+    }
     if options.evaluation_games and model.is_file():
         from clew.games.evaluation import evaluate
 
@@ -75,28 +80,17 @@ def main(arguments: list[str]) -> int:
     return EXIT_DONE
 
 
-def recipe_for(target: str) -> AlphaZeroRecipe:
-    """The recipe that `target` means: a preset, a YAML file, a game, or a file with a game of the user's own."""
-    if target in recipes.presets() or target.endswith((".yaml", ".yml")):
-        loaded = recipes.load(target)
-        if not isinstance(loaded, AlphaZeroRecipe):
-            raise UsageError(f"'{target}' is a recipe of {loaded.objective}, not of a game.")
-        return loaded
-    from clew.games.rules import find_game
-
-    game = find_game(target)
-    return base.changed(AlphaZeroRecipe(), {"name": game.env_id, "data.env_id": target}, "clew loop")
-
-
 def _parse(target: str, arguments: list[str]) -> tuple[AlphaZeroRecipe, LoopOptions, dict[str, str]]:
     """The recipe with its files in the loop's folder, the loop's own options, and what the user gave: key -> flag."""
-    from clew.games.loop import settled
+    from clew.games.loop import recipe_for, settled
 
     loaded = recipe_for(target)
     parsed, options = with_flags(loaded, arguments, LoopOptions, program=f"clew loop {target}", familiar=SELF_PLAY_LOOP)
     assert isinstance(parsed, AlphaZeroRecipe)
     recipe = settled(parsed, options.folder, iterations=options.iterations, steps=options.steps)
-    given = flags.given(AlphaZeroRecipe, SELF_PLAY_LOOP.flags(arguments, loaded.training))
+    given = SELF_PLAY_LOOP.as_typed(
+        flags.given(AlphaZeroRecipe, SELF_PLAY_LOOP.flags(arguments, loaded.training)), arguments
+    )
     if target.endswith((".yaml", ".yml")):
         written = base.flattened(recipes.load(target).model_dump(exclude_unset=True))
         given = {key: f"{key} in {target}" for key in written} | given

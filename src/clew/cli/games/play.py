@@ -12,12 +12,12 @@ import pydantic
 
 from clew.cli.flags import Options, Positional, parse
 from clew.core.errors import EXIT_DONE, UsageError
+from clew.core.files import exists
 
 if TYPE_CHECKING:
-    from clew.games.rules import Game, States
-    from clew.games.thinking import Thinker, Thought
+    from clew.games.table import Table
+    from clew.games.thinking import Thought
 
-DEFAULT_MODEL = Path("data/models/latest.onnx")
 SHOWN_MOVES = 5
 HELP = "Write a move, or: undo (take back your last move), hint (what the search would play), board, quit."
 
@@ -52,75 +52,65 @@ def main(arguments: list[str]) -> int:
         raise UsageError("You cannot have both seats: name --first or --second.")
 
     from clew.games.rules import find_game
+    from clew.games.table import Table, thinker_for
 
     game = find_game(options.env_id)
-    thinker, said = _thinker(options, game)
+    model, said = _opponent(options)
+    thinker = thinker_for(game, model, simulations=options.simulations, seed=options.seed, threads=options.threads)
     print(f"{game.display_name}. {said}\nYou are {'O' if options.second else 'X'}. {HELP}\n")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are no text are then no move
-    Session(game, thinker, human=1 if options.second else 0, hints=options.hints).play()
+    Session(Table(game, thinker, person=1 if options.second else 0), hints=options.hints).play()
     return EXIT_DONE
 
 
-def _thinker(options: PlayOptions, game: Game) -> tuple[Thinker, str]:
-    """Who plays against the person, and a sentence about it."""
-    from clew.core.randomness import key
-    from clew.games.players import PLAYOUTS
-    from clew.games.rollouts import rollouts
-    from clew.games.search import SearchSettings
-    from clew.games.thinking import Thinker
+def _opponent(options: PlayOptions) -> tuple[Path | None, str]:
+    """The model that plays against the person, and a sentence about it."""
+    from clew.games.table import DEFAULT_MODEL
 
     if options.model is not None and options.without_model:
         raise UsageError("--model and --without-model contradict each other: leave one out.")
     path = options.model or DEFAULT_MODEL
-    if options.without_model or (options.model is None and not path.exists()):
+    if options.without_model or (options.model is None and not exists(path)):
         why = "" if options.without_model else f"There is no model {path}. "
         if not options.simulations:
             raise UsageError(f"{why}Without a model there is nothing to play by but a search: give it --simulations.")
-        evaluate = rollouts(game, key(options.seed, "playouts"))
-        said = f"{why}You play against a search without a model: {options.simulations} simulations of random play."
-        settings, name = PLAYOUTS, "the search"
-    else:
-        from clew.games.opponents import load_model
-
-        evaluate = load_model(path, game, threads=options.threads).evaluate
-        how = f"with {options.simulations} simulations a move" if options.simulations else "by its policy alone"
-        said = f"You play against {path}, {how}."
-        # PUCT's visits tell what the search thinks; those of Gumbel are dealt out evenly by design.
-        settings, name = SearchSettings(method="puct"), str(path)
-    return Thinker(
-        game, evaluate, simulations=options.simulations, settings=settings, seed=options.seed, name=name
-    ), said
+        how = f"{options.simulations} simulations of random play"
+        return None, f"{why}You play against a search without a model: {how}."
+    how = f"with {options.simulations} simulations a move" if options.simulations else "by its policy alone"
+    return path, f"You play against {path}, {how}."
 
 
 class Session:
-    """One game between a person, who sits at seat `human` (0 or 1), and a thinker."""
+    """The dialogue about one game at a terminal."""
 
-    def __init__(self, game: Game, thinker: Thinker, *, human: int, hints: bool) -> None:
-        self._game, self._thinker, self._human, self._hints = game, thinker, human, hints
-        self._positions: list[States] = [game.initial()[0]]
+    def __init__(self, table: Table, *, hints: bool) -> None:
+        self._table, self._game, self._hints = table, table.game, hints
 
     def play(self) -> None:
         """Play until the game is over or the person leaves."""
-        while self._game.winner(self._positions[-1][None])[0] == 0:
-            if self._mover() == self._human:
-                print(self._game.draw(self._positions[-1]) + "\n")
+        table = self._table
+        while table.winner is None:
+            if table.mover == table.person:
+                print(table.board + "\n")
                 if self._hints:
-                    self._show(self._think(), "The search would play")
+                    self._show(table.think(), "The search would play")
                 if not self._ask():
                     print("\nThe game is left as it stands. Until next time!")
                     return
             else:
-                thought = self._think()
+                thought = table.think()
                 self._show(thought, "Clew plays")
-                self._move(thought.action)
-        print(self._game.draw(self._positions[-1]) + "\n")
-        winner = int(self._game.winner(self._positions[-1][None])[0])
-        print("A draw." if winner == 3 else "You win!" if winner == self._human + 1 else "Clew wins.")
+                table.put(thought.action)
+        print(table.board + "\n")
+        print("A draw." if table.winner == 2 else "You win!" if table.winner == table.person else "Clew wins.")
 
     def _ask(self) -> bool:
         """Ask until a move is made or taken back; False when the person leaves."""
+        table = self._table
         while True:
+            if sys.stdin is None:  # the command was started with a closed standard input
+                return False
             try:
                 text = input("Your move: ").strip()
             except EOFError:
@@ -133,43 +123,21 @@ class Session:
             if word in ("", "help", "?"):
                 print(HELP)
             elif word == "board":
-                print(self._game.draw(self._positions[-1]) + "\n")
+                print(table.board + "\n")
             elif word == "hint":
-                self._show(self._think(), "The search would play")
+                self._show(table.think(), "The search would play")
             elif word == "undo":
-                if self._undo():
+                if table.undo():
                     return True
                 print("There is no move of yours to take back.")
             else:
                 try:
-                    action = self._game.parse_move(self._positions[-1], text)
+                    action = self._game.parse_move(table.state, text)
                 except UsageError as error:
                     print(error)
                     continue
-                self._move(action)
+                table.put(action)
                 return True
-
-    def _mover(self) -> int:
-        return int(self._game.mover(self._positions[-1][None])[0])
-
-    def _think(self) -> Thought:
-        return self._thinker.think(self._positions[-1], len(self._positions) - 1)
-
-    def _move(self, action: int) -> None:
-        self._positions.append(self._game.play(self._positions[-1][None], [action])[0])
-        self._thinker.advance(action)
-
-    def _undo(self) -> bool:
-        """Go back to the person's last move; False where there is none."""
-        turns = [index for index in range(len(self._positions) - 1) if self._mover_at(index) == self._human]
-        if not turns:
-            return False
-        del self._positions[turns[-1] + 1 :]
-        self._thinker.reset()
-        return True
-
-    def _mover_at(self, index: int) -> int:
-        return int(self._game.mover(self._positions[index][None])[0])
 
     def _show(self, thought: Thought, who: str) -> None:
         print(f"{who} {self._game.move_name(thought.action)} (value {thought.value:+.2f}).")

@@ -15,7 +15,7 @@ import pydantic
 from clew.cli.flags import Json, Options, Positional, parse
 from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, UsageError
-from clew.core.files import write_json, write_text
+from clew.core.files import is_folder, write_json, write_text
 from clew.games.evaluation import step_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ def _paths(options: TournamentOptions) -> list[Path]:
         return list(options.models)
     if options.models:
         raise UsageError("Name models or --model-dir, not both.")
-    found = sorted(options.model_dir.glob("model_step_*.onnx"), key=lambda path: (step_of(path) or 0, path.name))
+    # A path that is too long for this system is no folder, and not to be looked through.
+    inside = options.model_dir.glob("model_step_*.onnx") if is_folder(options.model_dir) else ()
+    found = sorted(inside, key=lambda path: (step_of(path) or 0, path.name))
     if not found:
         raise UsageError(f"There is no model_step_*.onnx in {options.model_dir}: name a folder that a training wrote.")
     return evenly_spaced(found, options.at_most)

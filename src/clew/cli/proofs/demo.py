@@ -128,7 +128,7 @@ def demo(
 
 
 def _train_and_export(recipe: Any, folder: Path, steps: int, seed: int, say: Callable[[str], None]) -> Path:
-    from clew.export.gpt import export_gpt
+    from clew.export.publish import export_gpt
     from clew.export.source import default_folder, find_source, verdict
     from clew.training import launch
 

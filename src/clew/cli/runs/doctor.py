@@ -14,6 +14,7 @@ from pathlib import Path
 from clew.cli import flags
 from clew.cli.output import print_json
 from clew.core.errors import EXIT_DONE, EXIT_FAILED
+from clew.core.files import exists
 
 # package -> (what it is for, the extra that brings it; None: Clew itself needs it)
 _PACKAGES: dict[str, tuple[str, str | None]] = {
@@ -117,7 +118,7 @@ def _compiler() -> Finding:
 
 def _disk(runs_dir: Path) -> Finding:
     folder = runs_dir.absolute()
-    while not folder.exists():
+    while not exists(folder):
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -18,7 +18,6 @@ from clew.core.errors import EXIT_DONE, ClewError, UsageError
 from clew.core.files import PNG, check_output
 from clew.core.plots import save_png
 from clew.runs.compare import describe, headline, recipe_differences
-from clew.runs.curves import draw
 from clew.runs.folder import RECIPE, find_run, survey
 
 COMMANDS: Commands = {
@@ -127,7 +126,7 @@ def compare_command(arguments: list[str]) -> int:
     runs = [find_run(name, options.runs_dir) for name in options.runs]
     differing = recipe_differences(runs)
     figures = [headline(run) for run in runs]
-    save_png(draw(runs), options.plot)
+    save_png(runs[0].curves(*runs[1:]), options.plot)
     if options.as_json:
         print_json({"runs": figures, "recipe_differences": differing, "plot": str(options.plot)})
         return EXIT_DONE

@@ -47,7 +47,7 @@ def reachable_layers(game: Game) -> list[States]:
     Of tictactoe there are 5,478 together. Raises `UsageError` for a game that has too many.
     """
     if not game.lists_positions:
-        raise UsageError(f"Every game of {game.display_name} cannot be played: it has too many positions.")
+        raise UsageError(f"Every game of {game.display_name} cannot be played. Only tictactoe is small enough.")
     layers = [game.initial()]
     while True:
         rows, actions = np.nonzero(game.legal_mask(layers[-1]))

@@ -79,8 +79,8 @@ def make_info(name: str, values: Sequence[Any]) -> GameInfo:
             sound = isinstance(value, str)
         if not sound:
             raise EvidenceError(
-                f"{name}: game_metadata says {column} = {short(value)} for {short(row['env_id'])}, which cannot be. "
-                "Correct the row."
+                f"{name}: game_metadata says {column} = {short(repr(value))} for {short(repr(row['env_id']))}, which "
+                "cannot be. Correct the row."
             )
     if row["legal_mask_offset"] + row["num_actions"] > row["obs_size"]:
         raise EvidenceError(
@@ -102,7 +102,6 @@ def upsert_statement(columns: Iterable[str], now: str) -> str:
     )
 
 
-def short(value: object) -> str:
-    """A value of a cell as a message may show it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def short(text: str) -> str:
+    """What stands in a cell, as a message may show it: never longer than a line."""
+    return text if len(text) <= 80 else f"{text[:77]}..."

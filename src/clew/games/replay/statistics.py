@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from clew.core.errors import EvidenceError
 from clew.games.replay.seats import UNKNOWN
-from clew.games.replay.store import Replay
 from clew.games.replay.survey import Finding, Survey, survey
+from clew.games.replay.transitions import Source
 
 
 def figures(survey: Survey) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _by_step(survey: Survey) -> list[float | None]:
     return [round(float(total / count), 4) if count else None for total, count in zip(sums, counts, strict=True)]
 
 
-def report(replay: Replay, env_id: str) -> dict[str, Any]:
+def report(replay: Source, env_id: str) -> dict[str, Any]:
     """What `clew replay check` tells of one game."""
     try:
         info = replay.info(env_id)

@@ -10,17 +10,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from clew.core.errors import EvidenceError, UsageError, nearest
+from clew.core.named import named
 from clew.databases import is_file, is_postgres, no_address, path_of
-from clew.games.replay.schema import METADATA, SCHEMA, make_info
-from clew.games.replay.transitions import Position, Transition, from_row
+from clew.games.replay.schema import METADATA, SCHEMA, make_info, short
+from clew.games.replay.transitions import ROWS_AT_ONCE, Position, Transition, from_row
 from clew.games.rules import GameInfo, env_id_of, known_game
 
 if TYPE_CHECKING:
     from clew.games.replay.survey import Survey
 
+_KINDS = {
+    "SQLite": "clew.games.replay.sqlite:SqliteReplay",
+    "PostgreSQL": "clew.games.replay.postgres:PostgresReplay",
+}
+"""What opens each kind of database; an actor loads the one that it uses."""
 EPISODES_AT_ONCE = 256
 """Episodes deleted in one transaction, so that writers get their turn between."""
-ROWS_AT_ONCE = 4096
 
 
 class Replay(ABC):
@@ -58,14 +63,13 @@ class Replay(ABC):
         `UsageError` for a URL of another kind.
         """
         if is_file(where):
-            from clew.games.replay.sqlite import SqliteReplay
-
-            return SqliteReplay(path_of(where), create=create)
-        if is_postgres(where):
-            from clew.games.replay.postgres import PostgresReplay
-
-            return PostgresReplay(str(where), create=create)
-        raise no_address(where, SCHEMA.what)
+            opened = named(_KINDS["SQLite"])(path_of(where), create=create)
+        elif is_postgres(where):
+            opened = named(_KINDS["PostgreSQL"])(str(where), create=create)
+        else:
+            raise no_address(where, SCHEMA.what)
+        replay: Replay = opened
+        return replay
 
     @abstractmethod
     def close(self) -> None:
@@ -103,10 +107,10 @@ class Replay(ABC):
         Raises `EvidenceError` where it is not there, `UsageError` where it is not told.
         """
         games = self.env_ids()
-        held = ", ".join(f"{each} ({rows:,} rows)" for each, rows in games.items()) or "no rows"
+        held = ", ".join(f"{short(each)} ({rows:,} rows)" for each, rows in list(games.items())[:20]) or "no rows"
         if env_id and env_id not in games:
             raise EvidenceError(
-                f"{self.name} holds no rows of '{env_id}'.{nearest(env_id, list(games))} It holds: {held}."
+                f"{self.name} holds no rows of '{short(env_id)}'.{nearest(env_id, list(games))} It holds: {held}."
             )
         if not env_id and len(games) != 1:
             raise UsageError(f"{self.name} holds {held}. Choose a game with --env-id.")
@@ -132,12 +136,12 @@ class Replay(ABC):
         if found is not None:
             return found
         held = list({*self.metadata(), *self.env_ids()})
-        told = f" It holds: {', '.join(sorted(held))}." if held else " It holds no game yet."
+        told = f" It holds: {', '.join(map(short, sorted(held)[:20]))}." if held else " It holds no game yet."
         if env_id in held:
             told = " Let its actor write the game's row there when it starts, or add the row by hand."
         raise EvidenceError(
-            f"{self.name} does not describe the game '{env_id}' (no row of game_metadata), and its rules are not "
-            f"known here.{nearest(env_id, [each for each in held if each != env_id])}{told}"
+            f"{self.name} does not describe the game '{short(env_id)}' (no row of game_metadata), and its rules are "
+            f"not known here.{nearest(env_id, [each for each in held if each != env_id])}{told}"
         )
 
     # What the rows say

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from clew.games.replay import targets
 from clew.games.replay.seats import rules_of, seats
-from clew.games.replay.store import ROWS_AT_ONCE, Replay
-from clew.games.replay.transitions import Floats, Transition, as_bytes
+from clew.games.replay.transitions import ROWS_AT_ONCE, Floats, Source, Transition, as_bytes
 from clew.games.rules import Game, GameInfo, known_game
 
 EXAMPLES = 3
@@ -90,7 +89,7 @@ class Survey:
             finding.examples += identifiers[: EXAMPLES - len(finding.examples)]
 
 
-def survey(replay: Replay, info: GameInfo) -> Survey:
+def survey(replay: Source, info: GameInfo) -> Survey:
     """Read all rows of the game `info`, look at each row and then at each episode."""
     found = Survey(info)
     numbers: dict[str, int] = {}
@@ -143,7 +142,7 @@ def survey(replay: Replay, info: GameInfo) -> Survey:
     return found
 
 
-def _pieces(replay: Replay, env_id: str) -> Iterator[list[Transition]]:
+def _pieces(replay: Source, env_id: str) -> Iterator[list[Transition]]:
     position = None
     while True:
         rows, position = replay.tail(env_id, position, ROWS_AT_ONCE)

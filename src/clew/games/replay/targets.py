@@ -148,7 +148,7 @@ def make_targets(rows: Sequence[Transition], info: GameInfo) -> Targets:
         outcome=np.clip(seen.outcome[good], -1.0, 1.0).astype(np.float32),
         root_value=np.clip(seen.root_value[good], -1.0, 1.0).astype(np.float32),
         ply=plies(kept, seen.observation[good], info),
-        broken=[f"Row {rows[index].id}: {told(why[index], info)}." for index in sorted(why)],
+        broken=[f"Row {rows[index].id[:200]}: {told(why[index], info)}." for index in sorted(why)],
     )
 
 

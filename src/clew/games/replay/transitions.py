@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from clew.core.errors import EvidenceError, UsageError
+from clew.games.rules import GameInfo
 
 Floats = npt.NDArray[np.float32]
+ROWS_AT_ONCE = 4096
+"""Rows that are read at a time."""
 
 UNREADABLE_ACTION = -1
 """`Transition.action` of a row whose stored action is not four bytes."""
@@ -173,3 +176,18 @@ def follow_trail(trail: Sequence[Sequence[Any]], rows: Sequence[Transition], key
             if len(ends) == TRAIL:
                 return ends
     return [*ends, *map(list, trail)][:TRAIL]
+
+
+class Source(Protocol):
+    """Where rows come from: a replay database, as those who look through its rows see it."""
+
+    name: str
+
+    def tail(self, env_id: str, after: Position | None, limit: int) -> tuple[list[Transition], Position]:
+        """Up to `limit` rows of a game that were committed since `after`, and the position behind them."""
+
+    def info(self, env_id: str) -> GameInfo:
+        """What is known of a game."""
+
+    def described(self, env_id: str) -> GameInfo | None:
+        """What the database itself says of a game."""

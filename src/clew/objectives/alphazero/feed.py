@@ -16,12 +16,12 @@ from clew.core import files
 from clew.core.errors import CheckpointError
 from clew.core.randomness import key
 from clew.games.replay import Replay
+from clew.games.replay.transitions import ROWS_AT_ONCE
 from clew.games.replay.window import Window
 from clew.games.rules import GameInfo
 from clew.recipes.alphazero import ReplayData
 
 MARKS = "marks.jsonl"
-_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ReplayFeed:
         position, episodes, broken = last.position, last.episodes, last.broken
         before = (self.training.last, self.held_out.last, broken)
         while True:
-            rows, position = self._replay.tail(self._info.env_id, position, _ROWS_AT_ONCE)
+            rows, position = self._replay.tail(self._info.env_id, position, ROWS_AT_ONCE)
             # Once an episode, not once a row: this is what takes longest here.
             held_out = {name: self._is_held_out(name) for name in {row.episode_id for row in rows}}
             for window, which in ((self.training, False), (self.held_out, True)):
@@ -79,7 +79,7 @@ class ReplayFeed:
                 broken += len(extended.broken)
                 self.faults = [*self.faults, *extended.broken][:5]
             episodes += sum(row.done for row in rows)
-            if len(rows) < _ROWS_AT_ONCE:
+            if len(rows) < ROWS_AT_ONCE:
                 break
         if (self.training.last, self.held_out.last, broken) == before:
             # That there was nothing new is noted too, or a resumed run would find at this step what came later.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.core import files
 from clew.core.waiting import Pauses
 from clew.games.evidence import TO_CLEAR, GaveUpWaitingError
 from clew.games.replay import Replay, ReplayUnavailableError, without_password
@@ -159,7 +160,7 @@ class Publishing(Hook):
     def on_begin(self, progress: Progress) -> None:
         """Bring the files to where the run stands."""
         self._files.began(progress, self._champion.records)
-        if not self._files.latest.is_file():
+        if not files.is_file(self._files.latest):
             # The net as it begins: actors that search with it make better rows than random play.
             self._publish(progress)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clew.core.errors import ClewError
 from clew.core.randomness import generator, key
 from clew.games.evidence import PreparedReplay
-from clew.games.replay import open_replay
+from clew.games.replay import Replay
 from clew.games.replay.window import Batch as Rows
 from clew.games.rules import GameInfo
 from clew.games.symmetry import symmetries
@@ -88,7 +88,7 @@ class AlphaZero(Objective):
                 if isinstance(module, nn.Conv2d):
                     module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self._symmetries = symmetries(info, recipe.targets.symmetry)
-        replay = open_replay(recipe.data.db) if placement.leads else None
+        replay = Replay.open(recipe.data.db) if placement.leads else None
         self.feed = ReplayFeed(folder / "replay", replay, info, recipe.data, recipe.seed)
         self.champion = Champion(recipe, info, folder)
         self.hooks: list[Hook] = [

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clew.core import files
 from clew.export.onnx_policy_value import publish_policy_value
+from clew.games.evidence import STATISTICS
 from clew.games.rules import GameInfo
 from clew.models.policy_value import PolicyValueNet
 from clew.objectives.alphazero.gate import Champion, origin
@@ -114,4 +115,5 @@ class LearnerFiles:
                 "eval_history": self._evaluations,
                 "best_model": {"step": crowned[-1]["step"], "path": str(self._models / BEST)} if crowned else None,
             },
+            replaces=STATISTICS,
         )
