@@ -146,7 +146,7 @@ def _shorten_waits() -> None:
     def shorter(self: Any, longest: float, limit: float, **more: Any) -> None:
         began(self, longest, min(limit, 1.0) if 1.0 < limit < 1e6 else limit, **more)
 
-    pauses.__init__ = shorter  # type: ignore[method-assign]
+    pauses.__init__ = shorter
 
 
 def _ids(options: argparse.Namespace) -> list[str]:
