@@ -126,7 +126,7 @@ def loop(
     Goes on with what `folder` holds. Raises `UsageError` where `changes` differ from the run that would go on,
     `InterruptedRunError` after Ctrl-C, `ClewError` when a process failed.
     """
-    from clew.games.loop import Plan, check_unchanged, latest_model, recipe_for, settled
+    from clew.games.loop import Plan, check_unchanged, iterations_given, latest_model, recipe_for, settled
     from clew.games.loop import loop as run_loop
 
     loaded = recipe_for(target)
@@ -136,7 +136,8 @@ def loop(
     plan = Plan(Path(folder), minutes, actors, start_anew)
     if (run := plan.run_to_go_on_with()) is not None:
         places = base.places(type(recipe))
-        check_unchanged(recipe, run, {places[name]: name for name in changes if name in places})
+        given = {places[name]: name for name in changes if name in places}
+        check_unchanged(recipe, run, given | iterations_given(iterations, steps))
     run_loop(recipe, plan)
     model = latest_model(recipe)
     if not model.is_file():

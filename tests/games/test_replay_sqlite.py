@@ -209,7 +209,7 @@ def test_files_that_are_no_database_are_told(tmp_path):
         connection.execute("CREATE TABLE songs (name TEXT)")
     with pytest.raises(EvidenceError, match="no table transitions, but songs"), Replay.open(foreign) as replay:
         replay.count("tictactoe")
-    with pytest.raises(EvidenceError, match="Could not open"):
+    with pytest.raises(EvidenceError, match="is no file, so it is no SQLite database"):
         Replay.open(tmp_path)
 
 

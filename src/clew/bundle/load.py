@@ -177,7 +177,7 @@ def _check_graph(actual_inputs: Signature, actual_outputs: Signature, config: Bu
     outputs: dict[str, tuple[str, list[int | None]]] = {LOGITS: ("tensor(float)", [None, None, config.vocab_size])}
     outputs |= {present_name(*each): ("tensor(float)", cache) for each in parts}
     for kind, expected, present in (("input", inputs, actual_inputs), ("output", outputs, actual_outputs)):
-        for name in expected.keys() | present.keys():
+        for name in dict.fromkeys([*expected, *present]):
             if name not in present or name not in expected:
                 where = "lacks" if name not in present else "has beyond its config"
                 raise BundleError(

@@ -29,6 +29,7 @@ from clew.runs.progress import InterruptedRunError
 
 STATE, RECIPE = "loop.json", "recipe.yaml"
 _HEADING = "# Written by clew loop for its learner and its actors."
+_OF_STEPS = ("training.checkpoint_every", "training.evaluate_every", "training.max_steps")
 
 
 def _say(text: str) -> None:
@@ -87,6 +88,14 @@ def settled(recipe: AlphaZeroRecipe, folder: Path, *, iterations: int = 0, steps
         if base.at(recipe, key) == base.at(plain, key):
             changes[key] = str(folder / name)
     return base.changed(recipe, changes, "clew loop")
+
+
+def iterations_given(iterations: int, steps: int) -> dict[str, str]:
+    """Which keys of the recipe a number of iterations and of steps an iteration sets, and how the user calls them."""
+    told = {"iterations": (iterations, ("training.max_steps",)), "steps": (steps, _OF_STEPS)}
+    return {
+        key: f"--{name} {value}, which makes {key}" for name, (value, keys) in told.items() if value for key in keys
+    }
 
 
 def check_unchanged(recipe: AlphaZeroRecipe, run: Run, given: Mapping[str, str]) -> None:

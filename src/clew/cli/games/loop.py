@@ -19,11 +19,6 @@ from clew.recipes.alphazero import AlphaZeroRecipe
 from clew.recipes.familiar import SELF_PLAY_LOOP
 from clew.runs.progress import InterruptedRunError
 
-_ITERATIONS = {
-    "iterations": ("training.max_steps",),
-    "steps": ("training.checkpoint_every", "training.evaluate_every", "training.max_steps"),
-}
-
 
 class LoopOptions(flags.Options):
     """Self-play, training, gate and evaluation of a game on this machine. Ctrl-C and kill -9 lose nothing: the same
@@ -82,7 +77,7 @@ def main(arguments: list[str]) -> int:
 
 def _parse(target: str, arguments: list[str]) -> tuple[AlphaZeroRecipe, LoopOptions, dict[str, str]]:
     """The recipe with its files in the loop's folder, the loop's own options, and what the user gave: key -> flag."""
-    from clew.games.loop import recipe_for, settled
+    from clew.games.loop import iterations_given, recipe_for, settled
 
     loaded = recipe_for(target)
     parsed, options = with_flags(loaded, arguments, LoopOptions, program=f"clew loop {target}", familiar=SELF_PLAY_LOOP)
@@ -94,7 +89,5 @@ def _parse(target: str, arguments: list[str]) -> tuple[AlphaZeroRecipe, LoopOpti
     if target.endswith((".yaml", ".yml")):
         written = base.flattened(recipes.load(target).model_dump(exclude_unset=True))
         given = {key: f"{key} in {target}" for key in written} | given
-    for name, keys in _ITERATIONS.items():
-        if getattr(options, name):
-            given |= {key: f"--{name} {getattr(options, name)}, which makes {key}" for key in keys}
+    given |= iterations_given(options.iterations, options.steps)
     return recipe, options, given
