@@ -21,7 +21,7 @@ from open_spiel.python.algorithms import mcts
 
 from clew import recipes
 from clew.bundle.policy_value import PolicyValueModel
-from clew.export.onnx_policy_value import policy_value_to_onnx
+from clew.export.onnx_policy_value import publish_policy_value
 from clew.games.rules import find_game
 from clew.games.self_play import SelfPlay
 from clew.models.policy_value import PolicyValueNet
@@ -47,7 +47,7 @@ def main() -> None:
     net.initialise(torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
-        path.write_bytes(policy_value_to_onnx(net).SerializeToString())
+        publish_policy_value(net, path, game.observe(game.initial(2)), {"env_id": game.env_id})
         model = PolicyValueModel(path, threads=options.threads)
     how = recipe.actor
     say(f"tower of {config.depth} blocks of {config.width}, {how.lanes} games, {how.simulations} simulations a move")
