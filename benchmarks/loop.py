@@ -1,6 +1,6 @@
 """What the loop itself costs a step, beyond batch, forward, backward and optimiser: tiny models take many steps.
 
-    python benchmarks/loop.py [--steps 10000]
+    python benchmarks/loop.py [--steps 5000]
 
 A perceptron of some 5,000 weights is trained by the loop (metrics every 100 steps, no evaluation or checkpoint before
 the end) and by five bare lines with the same batches, loss and fused AdamW, in turns. The loop's own cost is the
@@ -88,8 +88,8 @@ def bare(steps: int) -> float:
 def main() -> None:
     """Measure in turns and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10_000, help="steps of each turn")
-    parser.add_argument("--turns", type=int, default=5, help="turns of each")
+    parser.add_argument("--steps", type=int, default=5_000, help="steps of each turn")
+    parser.add_argument("--turns", type=int, default=4, help="turns of each")
     options = parser.parse_args()
     torch.set_num_threads(1)
     weights = sum(parameter.numel() for parameter in Small(Training(max_steps=1)).model.parameters())
