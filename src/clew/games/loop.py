@@ -93,9 +93,7 @@ def settled(recipe: AlphaZeroRecipe, folder: Path, *, iterations: int = 0, steps
 def iterations_given(iterations: int, steps: int) -> dict[str, str]:
     """Which keys of the recipe a number of iterations and of steps an iteration sets, and how the user calls them."""
     told = {"iterations": (iterations, ("training.max_steps",)), "steps": (steps, _OF_STEPS)}
-    return {
-        key: f"--{name} {value}, which makes {key}" for name, (value, keys) in told.items() if value for key in keys
-    }
+    return {key: f"--{name} {value}: {key}" for name, (value, keys) in told.items() if value for key in keys}
 
 
 def check_unchanged(recipe: AlphaZeroRecipe, run: Run, given: Mapping[str, str]) -> None:
