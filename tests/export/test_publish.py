@@ -16,7 +16,8 @@ from clew.core.errors import BundleError, ClewError
 from clew.export import parity, publish
 from clew.export.huggingface import publish_huggingface
 from clew.export.onnx_gpt import gpt_to_onnx
-from clew.export.publish import default_folder, publish_onnx
+from clew.export.publish import publish_onnx
+from clew.export.source import default_folder
 from conftest import byte_tokenizer, random_gpt, source_of
 
 

@@ -13,7 +13,6 @@ from clew.export import parity
 from clew.export.gpt import FAMILY, load_source
 from clew.export.onnx_gpt import gpt_to_onnx
 from clew.export.source import Source, manifest_json
-from clew.export.source import default_folder as default_folder
 from clew.models.gpt import GPTConfig
 
 FORMATS = ("onnx", "huggingface")

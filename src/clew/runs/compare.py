@@ -16,7 +16,10 @@ from clew.runs.history import Metrics, read_metrics
 
 def headline(run: Run) -> dict[str, Any]:
     """Name, status, step, best score and its step, objective, creation time. Raises `ClewError` for broken metrics."""
-    metrics = read_metrics(run.folder)
+    return _headline(run, read_metrics(run.folder))
+
+
+def _headline(run: Run, metrics: Metrics) -> dict[str, Any]:
     best, best_step = _best(run, metrics)
     return {
         "run": run.folder.name,
@@ -51,7 +54,7 @@ def describe(run: Run) -> dict[str, Any]:
     """All that a run's folder says: headline, manifest, recipe, newest figures, evaluations, files."""
     metrics = read_metrics(run.folder)
     return {
-        **headline(run),
+        **_headline(run, metrics),
         "manifest": run.manifest,
         "recipe": recipes.read_yaml(run.folder / RECIPE),
         "newest_step": metrics.steps[-1] if metrics.steps else None,

@@ -34,10 +34,6 @@ class Metrics:
         """The last step that any row is of; 0 where there is none."""
         return max((rows[-1]["step"] for rows in (self.steps, self.evaluations) if rows), default=0)
 
-    def figure_names(self) -> list[str]:
-        """The names of the figures of all evaluations, in the order of their first appearance."""
-        return list(dict.fromkeys(name for row in self.evaluations for name in row["evaluation"]))
-
 
 class MetricsFile:
     """Reads metrics.jsonl; each call of `read` gives what has come since the last."""
