@@ -43,6 +43,11 @@ COMMANDS: Commands = {
     "proofs": ("clew.cli.proofs.files", "proof files: stats, generate, check"),
     "tokenizer": ("clew.cli.proofs.tokenizer", "train a tokenizer and print its compression"),
     "demo": ("clew.cli.proofs.demo", "the main job, small: generate, train, export, prove"),
+    "traces": ("clew.cli.traces.traces", "reasoning traces: generate, import, list, show, compare, score"),
+    "dataset": ("clew.cli.traces.dataset", "immutable datasets of traces: build, list, show, export, verify, diff"),
+    "evalset": ("clew.cli.traces.evalset", "sets of questions with their answers: validate"),
+    "report": ("clew.cli.traces.report", "what training changed: two evaluations, paired by question"),
+    "serve": ("clew.cli.traces.serve", "traces, datasets and trainings over HTTP"),
     "doctor": ("clew.cli.runs.doctor", "what this machine has, what is missing, and how to mend it"),
 }
 

@@ -1,0 +1,1 @@
+"""Commands of traces, datasets and fine-tuning."""

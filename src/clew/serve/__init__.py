@@ -1,0 +1,1 @@
+"""Traces, datasets and trainings over HTTP."""
