@@ -65,6 +65,29 @@ class Lora(Section):
     """Whether the trained model is written with the adapters merged into its weights; else apart."""
 
 
+class TraceLoop(Section):
+    """The closed loop: evidence of a generator, training on it, and rounds in which the model makes its own."""
+
+    generator: str = ""
+    """Where traces, questions and checks come from, such as arithmetic."""
+    traces: int = pydantic.Field(default=20_000, ge=1, le=LARGEST)
+    """Traces that the generator makes for the first round."""
+    questions: int = pydantic.Field(default=500, ge=1, le=LARGEST)
+    """Held-out questions of the levels in training, and as many of the harder level, if there is one."""
+    rounds: int = pydantic.Field(default=2, ge=1, le=1000)
+    """Rounds; from the second on, the model learns from its own answers too."""
+    practice: int = pydantic.Field(default=1000, ge=1, le=LARGEST)
+    """New questions that the model answers before each round but the first."""
+    attempts: int = pydantic.Field(default=4, ge=1, le=10_000)
+    """Answers to each of them; what the checker accepts becomes a trace."""
+    temperature: float = pydantic.Field(default=0.7, gt=0)
+    """Of these answers."""
+    later_steps: int = pydantic.Field(default=0, ge=0)
+    """Training steps of each round but the first; 0: as many as the first has."""
+    allowed_loss: float = pydantic.Field(default=0.02, ge=0, le=1)
+    """How much of the held-out score a round may lose before the gate shuts."""
+
+
 class ChatTraining(Training):
     """What the loop does, with the defaults that users of fine-tuning scripts know."""
 
@@ -111,6 +134,8 @@ class ChatRecipe(Recipe):
     """The model that training begins with."""
     lora: Lora = Lora()
     """Low-rank adapters in place of all weights."""
+    loop: TraceLoop = TraceLoop()
+    """The closed loop, for `clew loop`."""
 
 
 _RENAMED = {
