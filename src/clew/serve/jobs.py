@@ -13,13 +13,14 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from clew.core import files
 from clew.core.errors import ClewError, UsageError
 from clew.serve.processes import Process, Started
+from clew.traces.evalset import Question, write_evalset
 from clew.traces.moments import now
 from clew.traces.records import Job
 from clew.traces.schema import ConflictError
@@ -27,7 +28,7 @@ from clew.traces.store import TraceStore
 
 WORKING = ("starting", "running", "cancelling")
 OVER = ("completed", "failed", "cancelled")
-LOG, ENDED = "log.txt", "ended.json"
+LOG, ENDED, EVAL_SET = "log.txt", "ended.json", "evalset.jsonl"
 _PATIENCE = 60.0
 """Seconds that a cancelled job has to save and end in."""
 _LOOKS = 0.2
@@ -88,9 +89,11 @@ class Jobs:
         """What the job says."""
         return self.folder_of(job) / LOG
 
-    def submit(self, request: dict[str, Any]) -> Job:
-        """Put a job at the end of the queue."""
+    def submit(self, request: dict[str, Any], questions: Sequence[Question] | None = None) -> Job:
+        """Put a job at the end of the queue. `questions` are laid into its folder."""
         job_id = str(uuid.uuid4())
+        if questions:
+            write_evalset(self._folder / job_id / EVAL_SET, questions)
         job = self._store.add_job(request, job_id=job_id, folder=str(self._folder / job_id))
         self._wake()
         return job
