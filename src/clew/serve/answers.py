@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import pydantic
 from fastapi import Path, Query
-
-from clew.traces.schema import Strict
 
 T = TypeVar("T")
 
@@ -25,8 +23,11 @@ TRACE_EXAMPLE = {
 
 Limit = Annotated[int, Query(ge=1, le=100, description="The most rows of this page.")]
 Offset = Annotated[int, Query(ge=0, lt=2**53, description="How many rows come before this page.")]
-Id = Annotated[str, Path(max_length=200, description="An id that the server gave.")]
-DatasetKey = Annotated[str, Path(max_length=200, description="`{name}-{version}`.")]
+# A zero byte is in no id or key, and one of the databases cannot be asked for it.
+_Findable = pydantic.AfterValidator(lambda text: text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+Id = Annotated[str, Path(max_length=200, description="An id that the server gave."), _Findable]
+IdQuery = Annotated[str, Query(max_length=200, description="An id that the server gave."), _Findable]
+DatasetKey = Annotated[str, Path(max_length=200, description="`{name}-{version}`."), _Findable]
 
 
 class Answer(pydantic.BaseModel):
@@ -70,5 +71,3 @@ class Made(Answer):
     """When it was kept."""
     trace_version: str
     """The version of the schema that its writer follows."""
-
-

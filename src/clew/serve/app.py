@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import fastapi
 
 from clew import __version__
 from clew.serve import faults
+from clew.serve.answers import Answer
 from clew.serve.authentication import Gate
 from clew.serve.bodies import MOST_OF_BATCH, MOST_OF_UPLOAD, BodyLimit
 from clew.serve.house import House
@@ -22,6 +25,13 @@ LIMITS = {
 _ABOUT = """Reasoning traces, immutable datasets of them, and the training and evaluation of models on these.
 
 A fault is a status code and `{"detail": "a sentence"}`."""
+
+
+class Health(Answer):
+    """That the server answers."""
+
+    status: Literal["healthy"] = "healthy"
+    version: str = __version__
 
 
 def create_app(house: House) -> fastapi.FastAPI:
@@ -44,10 +54,7 @@ def create_app(house: House) -> fastapi.FastAPI:
 
     @app.get("/api/health", tags=["health"], summary="Whether the server answers")
     async def health() -> Health:
+        """Tell that the server answers; it needs no token."""
         return Health()
 
     return app
-
-
-class Health(fastapi.applications.BaseHTTPMiddleware if False else object):
-    pass

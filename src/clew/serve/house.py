@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from clew.serve.jobs import Jobs
+from clew.serve.plans import Plans
 from clew.traces.store import TraceStore
 
 
@@ -18,14 +19,18 @@ class House:
     """The store, the jobs, and where files lie."""
 
     store: TraceStore
+    plans: Plans
     jobs: Jobs
-    datasets: Path
-    """Folder of the manifests of datasets."""
-    runs: Path
-    """Folder of the runs that jobs make."""
     token: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the server is about to end."""
+
+
+def open_house(store: TraceStore, runs: Path, token: str | None = None) -> House:
+    """The house over `store`. `runs`: the folder of the run folders, and of what the jobs read and say (`.jobs`)."""
+    plans = Plans(store, runs.absolute())
+    jobs = Jobs(store, runs.absolute() / ".jobs", plans.prepare, plans.finished)
+    return House(store, plans, jobs, token)
 
 
 def _house(request: Request) -> House:

@@ -136,8 +136,8 @@ class Jobs:
         for job in self._store.jobs(states=WORKING):
             if not self._is_over(job):
                 return True
-        while (job := self._store.claim_job(working=WORKING)) is not None:
-            if self._begin(job):
+        while (next_one := self._store.claim_job(working=WORKING)) is not None:
+            if self._begin(next_one):
                 return True
         return False
 
@@ -154,7 +154,9 @@ class Jobs:
             # Were it left as it is, it would be begun again and again.
             if not isinstance(error, ClewError):
                 _log.exception("jobs: %s", job.id)
-            told = str(error) if isinstance(error, ClewError) else f"Clew itself failed: {type(error).__name__}: {error}."
+            told = (
+                str(error) if isinstance(error, ClewError) else f"Clew itself failed: {type(error).__name__}: {error}."
+            )
             self._close(job, "failed", error=told)
             return False
         self._started[job.id] = started
@@ -187,9 +189,7 @@ class Jobs:
 
     def _close(self, job: Job, state: str, **fields: Any) -> None:
         """Write down how a job ended; one that was to be cancelled and did not come to its end was cancelled."""
-        if not self._store.update_job(
-            job.id, expected=["starting", "running"], state=state, ended_at=now(), **fields
-        ):
+        if not self._store.update_job(job.id, expected=["starting", "running"], state=state, ended_at=now(), **fields):
             state = "completed" if state == "completed" else "cancelled"
             fields.pop("error", None)
             self._store.update_job(job.id, expected=["cancelling"], state=state, ended_at=now(), **fields)
@@ -243,4 +243,3 @@ def _last_error(log: Path) -> str | None:
             if line.startswith("clew: error: "):
                 return line.removeprefix("clew: error: ")
     return None
-

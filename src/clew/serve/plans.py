@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from clew import recipes
-from clew.bundle.chat import TEMPLATES
 from clew.core import files
 from clew.core.errors import UsageError, nearest
 from clew.recipes import base
@@ -98,6 +97,33 @@ class Plans:
         """The run folder of a training."""
         return self._runs / job_id
 
+    def made_in(self, job: Job) -> Path:
+        """The folder of what the job made."""
+        return self.run_folder(job.id) if job.request["kind"] == "train" else Path(job.folder or "")
+
+    def finished(self, job: Job) -> None:
+        """Take an evaluation that is done into the leaderboard. Raises `ClewError`."""
+        if job.request["kind"] != "evaluate" or job.folder is None:
+            return
+        # Reading an evaluation loads numpy, which nothing else here needs.
+        from clew.traces.evaluation import read_evaluation, set_sha256
+
+        found = read_evaluation(Path(job.folder) / ROWS)
+        figures = found.figures
+        training = self._store.job(job.request["run_id"])
+        named = training.request["model"] if job.request["model"] == "base" else training.id
+        self._store.add_evaluation(
+            named,
+            eval_set_sha256=set_sha256(found.rows),
+            judge=found.judge,
+            examples=figures.examples,
+            mean_score=figures.mean_score,
+            low=figures.low,
+            high=figures.high,
+            path=found.path,
+            details={"job_id": job.id, "run_id": training.id, "dataset_key": training.request["dataset_key"]},
+        )
+
     def train(self, wanted: RunRequest) -> dict[str, Any]:
         """The request of a job that trains, checked as far as it can be without reading a model.
 
@@ -160,7 +186,7 @@ class Plans:
         return arguments
 
     def _model(self, name: str) -> str:
-        """What a training calls the model that a client names. Raises `NotFoundError`, `InvalidError`, `ConflictError`."""
+        """What a training calls the model that a client names. Raises `ClewError` for none."""
         if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name):
             job = self._store.job(name)
             if job.request["kind"] != "train" or job.request["dry_run"] or job.state != "completed":
@@ -182,19 +208,28 @@ class Plans:
             )
         given = family.part("familiar").nested(wanted.recipe, "recipe")
         keys = base.flattened(given)
-        fields = {"training.max_steps": wanted.steps, "training.learning_rate": wanted.learning_rate, "seed": wanted.seed}
+        fields: dict[str, Any] = {
+            "training.max_steps": wanted.steps,
+            "training.learning_rate": wanted.learning_rate,
+            "seed": wanted.seed,
+        }
         for key in keys:
             if any(key == own or key.startswith(f"{own}.") for own in _OF_THE_SERVER) or fields.get(key) is not None:
-                raise UsageError(f"recipe: '{key}' cannot be set here, where a field of the request or the server does.")
+                raise UsageError(
+                    f"recipe: '{key}' cannot be set here, where a field of the request or the server does."
+                )
+        from clew.bundle.chat import TEMPLATES
+
         template = keys.get("model.template", "auto")
         if template != "auto" and template not in TEMPLATES:
             raise UsageError(f"recipe: 'model.template' is auto or one of {', '.join(TEMPLATES)}.")
         values = _over(recipes.load(wanted.preset).model_dump(mode="json"), given)
-        changes = {key: value for key, value in fields.items() if value is not None}
+        changes: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
         changes |= {"data.path": str(data), "model.base_model": self._model(wanted.model)}
         if eval_set:
             changes["data.eval_set"] = str(eval_set)
-        return base.changed(base.validate(family.part("recipe"), values, "recipe"), changes, "the request")
+        changed: Recipe = base.changed(base.validate(family.part("recipe"), values, "recipe"), changes, "the request")
+        return changed
 
 
 def _over(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,4 +247,3 @@ def _check_questions(questions: list[Question] | None) -> None:
         if each.id in seen:
             raise InvalidError(f"eval_set: the id '{each.id}' stands in it twice.")
         seen.add(each.id)
-

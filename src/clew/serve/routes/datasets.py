@@ -15,7 +15,7 @@ from clew.serve.streams import NDJSON, rows
 from clew.traces import datasets
 from clew.traces.datasets import BuildRequest, Manifest
 from clew.traces.jsonl import read_traces
-from clew.traces.renderings import FORMATS, check_format
+from clew.traces.renderings import FORMATS
 from clew.traces.schema import InvalidError
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -46,7 +46,7 @@ class Ingested(Answer):
 @router.post("/build", status_code=201, summary="Build a dataset", responses=declared(409))
 def build(wanted: Annotated[BuildRequest, Body(examples=[BUILD_EXAMPLE])], house: Shared) -> Built:
     """Choose traces and fix them as a dataset. A key that is there with the same content is given back as it is."""
-    built = datasets.build(house.store, wanted, house.datasets)
+    built = datasets.build(house.store, wanted)
     return Built(
         dataset_key=built.manifest.dataset_key,
         build_id=built.manifest.build_id,
@@ -86,7 +86,4 @@ def export(
     format: Annotated[str, Query(description="One of " + ", ".join(FORMATS) + ".", max_length=64)] = "trace",
 ) -> StreamingResponse:
     """Stream the rows in the order of the manifest. 409: the dataset was changed by hand."""
-    check_format(format)
-    manifest = datasets.load(house.store, key)
-    headers = {"X-Dataset-Rows": str(manifest.trace_count), "X-Dataset-Sha256": manifest.content_sha256}
-    return rows(datasets.export(house.store, key, format), headers)
+    return rows(datasets.export(house.store, key, format))

@@ -36,7 +36,7 @@ class Described(Answer):
     """The level that is held out."""
 
 
-class Wanted(Strict):
+class QuestionsWanted(Strict):
     """How many, from which seed, how hard."""
 
     count: int = pydantic.Field(ge=1, le=MOST_GENERATED)
@@ -47,14 +47,14 @@ class Wanted(Strict):
     """Null: a mix of the levels that training may have."""
 
 
-class TracesWanted(Wanted):
+class TracesWanted(QuestionsWanted):
     """Which traces."""
 
     split: Literal["train", "evaluation"] = "train"
     """Prompts for training, or those that are held out; none is both."""
 
 
-class Generated(Answer):
+class TracesMade(Answer):
     """What was made and is kept."""
 
     created_count: int
@@ -74,11 +74,11 @@ def listing() -> list[Described]:
 @router.post("/{name}/generate", status_code=201, summary="Make traces and keep them", responses=declared(404))
 def generate(
     name: Name, wanted: Annotated[TracesWanted, Body(examples=[{"count": 200, "seed": 0}])], house: Shared
-) -> Generated:
+) -> TracesMade:
     """Make up to 10,000 traces and keep them, all or none."""
     made = list(_found(name).traces(wanted.count, wanted.seed, wanted.level, wanted.split))
     stored = house.store.add(made)
-    return Generated(created_count=len(stored), trace_ids=[each.id for each in stored])
+    return TracesMade(created_count=len(stored), trace_ids=[each.id for each in stored])
 
 
 @router.post(
@@ -88,7 +88,7 @@ def generate(
     responses={**declared(404), 200: NDJSON},
 )
 def questions(
-    name: Name, wanted: Annotated[Wanted, Body(examples=[{"count": 50, "seed": 1}])]
+    name: Name, wanted: Annotated[QuestionsWanted, Body(examples=[{"count": 50, "seed": 1}])]
 ) -> StreamingResponse:
     """Make questions whose prompts no trace for training has. A row is `{id, prompt, expected_answer, ...}`."""
     made = _found(name).questions(wanted.count, wanted.seed, wanted.level)

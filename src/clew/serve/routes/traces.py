@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import pydantic
 from fastapi import APIRouter, Body, Query
 
 from clew.serve.answers import TRACE_EXAMPLE, Answer, Id, Limit, Made, Offset, PageOf, page_of
@@ -70,9 +69,7 @@ class Comparison(Answer):
 
 def made(stored: Stored, trace: Trace | None = None) -> Made:
     """What is answered for a trace that was written."""
-    return Made(
-        id=stored.id, created_at=stored.created_at, trace_version=(trace or stored.trace).trace_version
-    )
+    return Made(id=stored.id, created_at=stored.created_at, trace_version=(trace or stored.trace).trace_version)
 
 
 def _kept(stored: Stored) -> Kept:
@@ -124,8 +121,11 @@ def compare(
 ) -> Comparison:
     """Show two traces with their scores."""
     sides = [
-        KeptAndScored(**_kept(house.store.get(each)).model_dump(exclude={"payload"}), payload=house.store.get(each).trace,
-                      scores=[_scored(score) for score in house.store.scores(each)])
+        KeptAndScored(
+            **_kept(house.store.get(each)).model_dump(exclude={"payload"}),
+            payload=house.store.get(each).trace,
+            scores=[_scored(score) for score in house.store.scores(each)],
+        )
         for each in (base, other)
     ]
     return Comparison(base=sides[0], other=sides[1])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import pydantic
+import sqlalchemy as sa
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import StreamingResponse
 
@@ -21,20 +22,21 @@ from clew.traces.generators.high_card_duel import HighCardDuel
 from clew.traces.renderings import lines
 from clew.traces.schema import InvalidError, Strict, Trace
 from clew.traces.store import Stored
+from clew.traces.tables import TRACES
 
 GAME = HighCardDuel.name
 SHOWN = 3
 router = APIRouter(prefix="/ungar", tags=["high card duel"], route_class=StrictRoute)
 
 
-class Status(Answer):
+class DuelStatus(Answer):
     """Whether the game can be played here."""
 
     available: bool
     version: str
 
 
-class GenerateRequest(Strict):
+class DuelsWanted(Strict):
     """How many games, and from which seed on."""
 
     count: int = pydantic.Field(ge=1, le=100)
@@ -55,7 +57,7 @@ class Preview(Answer):
     my_card: str
 
 
-class Generated(Answer):
+class Duels(Answer):
     """What was played."""
 
     trace_ids: list[str]
@@ -65,22 +67,20 @@ class Generated(Answer):
 
 
 @router.get("/status", summary="Whether the game can be played here", responses=declared())
-def status() -> Status:
+def status() -> DuelStatus:
     """Tell that the game ships with Clew."""
-    return Status(available=True, version=__version__)
+    return DuelStatus(available=True, version=__version__)
 
 
 @router.post("/high-card-duel/generate", status_code=201, summary="Play games and keep them", responses=declared())
-def generate(
-    wanted: Annotated[GenerateRequest, Body(examples=[{"count": 6, "seed": 42}])], house: Shared
-) -> Generated:
+def generate(wanted: Annotated[DuelsWanted, Body(examples=[{"count": 6, "seed": 42}])], house: Shared) -> Duels:
     """Play games, each a trace. The same seeds give the same cards."""
     seed = random.SystemRandom().randrange(2**32) if wanted.seed is None else wanted.seed
     traces = list(find_generator(GAME).traces(wanted.count, seed))
     kept: list[Stored] = house.store.add(traces) if wanted.persist else []
     ids = [each.id for each in kept]
     shown = [_preview(trace, ids[index] if ids else None) for index, trace in enumerate(traces[:SHOWN])]
-    return Generated(trace_ids=ids, preview=shown)
+    return Duels(trace_ids=ids, preview=shown)
 
 
 def _preview(trace: Trace, trace_id: str | None) -> Preview:
@@ -110,6 +110,9 @@ def _games(house: House, limit: int, trace_ids: str | None) -> Iterator[Stored]:
         ids = [each.strip() for each in trace_ids.split(",") if each.strip()]
         if not ids:
             raise InvalidError("trace_ids names no trace. Write ids with commas between them, or leave it out.")
-        yield from house.store.iterate(ids[:limit])
-        return
-    ...
+        return house.store.iterate(ids[:limit])
+    wanted = TRACES.c.meta.like(f'%"game":"{GAME}"%')
+    newest = sa.select(TRACES.c.id).where(wanted).order_by(TRACES.c.number.desc()).limit(limit)
+    with house.store.database.reading() as connection:
+        found = list(connection.execute(newest).scalars())
+    return house.store.iterate(found, {"game": GAME})
