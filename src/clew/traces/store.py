@@ -8,10 +8,11 @@ with TraceStore.open("data/traces.db") as store:
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -140,6 +141,18 @@ class TraceStore(Records):
             with self.database.writing("write into") as connection:
                 connection.execute(sa.insert(TRACES), rows)
         return [Stored(row["id"], row["created_at"], row["content"], row["sha256"]) for row in rows]
+
+    def add_many(self, traces: Iterable[Trace]) -> list[str]:
+        """Write any number of traces in one transaction, all or none, some at a time in memory; return their ids.
+
+        Others that would write wait meanwhile. Raises as `add` does, and whatever `traces` raises: then none is there.
+        """
+        moment, ids, coming = now(), list[str](), enumerate(traces)
+        with self.database.writing("write into") as connection:
+            while rows := [_row(trace, moment, index) for index, trace in itertools.islice(coming, _AT_ONCE)]:
+                connection.execute(sa.insert(TRACES), rows)
+                ids += [row["id"] for row in rows]
+        return ids
 
     def get(self, trace_id: str) -> Stored:
         """The trace of that id. Raises `NotFoundError`."""
