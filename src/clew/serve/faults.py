@@ -120,7 +120,7 @@ def _refusal(request: fastapi.Request, error: HTTPException) -> str:
 
 
 def _misfit(faults: Sequence[Any], content_type: str | None) -> JSONResponse:
-    errors = [{"loc": _place(each["loc"]), "msg": _sayable(_message(each)), "type": each["type"]} for each in faults]
+    errors = [{"loc": _place(each), "msg": _sayable(_message(each)), "type": each["type"]} for each in faults]
     told = [f"{_spelled(each['loc'])}{each['msg']}" for each in errors[:3]]
     if len(errors) > 3:
         told.append(f"and {len(errors) - 3} more")
@@ -138,12 +138,13 @@ def _message(fault: Mapping[str, Any]) -> str:
     said = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
     said = f"{said[:1].lower()}{said[1:]}"
     given = fault.get("input")
-    if given is None or isinstance(given, dict | list | tuple) or fault["type"] == "missing":
+    if given is None or isinstance(given, dict | list | tuple | bytes) or fault["type"] == "missing":
         return said
     return f"{said} (it is {shortened(given)})"
 
 
-def _place(loc: Sequence[int | str]) -> list[int | str]:
+def _place(fault: Mapping[str, Any]) -> list[int | str]:
+    loc = fault["loc"][:1] if fault["type"] == "json_invalid" else fault["loc"]
     return [_sayable(part) if isinstance(part, str) else part for part in loc]
 
 

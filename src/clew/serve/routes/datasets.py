@@ -14,9 +14,8 @@ from clew.serve.house import Shared
 from clew.serve.streams import NDJSON, rows
 from clew.traces import datasets
 from clew.traces.datasets import BuildRequest, Manifest
-from clew.traces.jsonl import read_traces
+from clew.traces.ingest import ingest as ingest_file
 from clew.traces.renderings import FORMATS
-from clew.traces.schema import InvalidError
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -61,11 +60,8 @@ def ingest(file: UploadFile, house: Shared) -> Ingested:
 
     A line is a trace or a row of any export. An upload that breaks off leaves nothing behind.
     """
-    traces = list(read_traces(file.file, name=file.filename or "the upload"))
-    if not traces:
-        raise InvalidError("The file holds no trace. Each line is one as a JSON object.")
-    stored = house.store.add(traces)
-    return Ingested(ingested_count=len(stored), trace_ids=[each.id for each in stored])
+    ids = ingest_file(house.store, file.file, name=file.filename or "the upload").trace_ids
+    return Ingested(ingested_count=len(ids), trace_ids=ids)
 
 
 @router.get("/{key}", summary="The manifest of a dataset", responses=declared(404))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body
 
-from clew.serve.answers import TRACE_EXAMPLE, Answer, Id, Limit, Made, Offset, PageOf, page_of
+from clew.serve.answers import TRACE_EXAMPLE, Answer, Id, IdQuery, Limit, Made, Offset, PageOf, page_of
 from clew.serve.bodies import StrictRoute
 from clew.serve.faults import EmptyBatchError, TooLargeError, declared
 from clew.serve.house import Shared
 from clew.traces.schema import MOST_BYTES, Trace
+from clew.traces.scoring import ScoreRequest
+from clew.traces.scoring import score as judge
 from clew.traces.store import Score, Stored
 
 MOST_TRACES = 1_000
 router = APIRouter(prefix="/traces", tags=["traces"], route_class=StrictRoute)
+
+CRITERIA_EXAMPLE = {"criteria": {"judge": "answer", "expected": "62"}}
 
 OneTrace = Annotated[Trace, Body(examples=[TRACE_EXAMPLE])]
 ManyTraces = Annotated[
@@ -101,10 +105,21 @@ def create_batch(traces: ManyTraces, house: Shared) -> Batch:
 def check_size(traces: list[Trace]) -> None:
     """Raise `TooLargeError` naming the first trace past 1 MiB."""
     for index, trace in enumerate(traces):
-        # A trace whose text is far below needs no writing out.
         length = len(trace.model_dump_json().encode())
         if length > MOST_BYTES:
             raise TooLargeError(f"Trace {index + 1} has {length:,} bytes as JSON; at most {MOST_BYTES:,} are kept.")
+
+
+@router.post("/{id}/score", status_code=201, summary="Judge a trace", responses=declared(404))
+def score(
+    id: Id, wanted: Annotated[ScoreRequest, Body(examples=[{"criteria": "steps"}, CRITERIA_EXAMPLE])], house: Shared
+) -> Scored:
+    """Have a judge say what a trace is worth, from 0 to 1, and keep the score.
+
+    `steps` and `checker` know by themselves what is right of a trace that a generator made; the others (`answer`,
+    `exact`, `numeric`, `numeric:0.01`, `choice`) are told what is expected.
+    """
+    return _scored(judge(house.store, id, wanted.chosen))
 
 
 @router.get("", summary="List traces, the newest first", responses=declared())
@@ -116,19 +131,17 @@ def listing(house: Shared, limit: Limit = 20, offset: Offset = 0) -> PageOf[Made
 @router.get("/compare", summary="Two traces side by side", responses=declared(404))
 def compare(
     house: Shared,
-    base: Annotated[str, Query(max_length=200, description="The id of one trace.")],
-    other: Annotated[str, Query(max_length=200, description="The id of another.")],
+    base: IdQuery,
+    other: IdQuery,
 ) -> Comparison:
     """Show two traces with their scores."""
-    sides = [
-        KeptAndScored(
-            **_kept(house.store.get(each)).model_dump(exclude={"payload"}),
-            payload=house.store.get(each).trace,
-            scores=[_scored(score) for score in house.store.scores(each)],
-        )
-        for each in (base, other)
-    ]
-    return Comparison(base=sides[0], other=sides[1])
+
+    def side(trace_id: str) -> KeptAndScored:
+        stored = house.store.get(trace_id)
+        scores = [_scored(each) for each in house.store.scores(stored.id)]
+        return KeptAndScored(**vars(_kept(stored)), scores=scores)
+
+    return Comparison(base=side(base), other=side(other))
 
 
 @router.get("/{id}", summary="A trace", responses=declared(404))
