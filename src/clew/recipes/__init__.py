@@ -33,7 +33,7 @@ def load(target: str) -> Recipe:
         path = shipped.get(target, Path(target))
         values = base.read_yaml(path)
         if "objective" not in values:
-            raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(known())}.")
+            values = {"objective": _recognised(values, path), **values}
         return read(values, str(path))
     if target in known():
         return base.validate(recipe_class(target), {}, target)
@@ -44,6 +44,14 @@ def load(target: str) -> Recipe:
     )
 
 
+def _recognised(values: dict[str, Any], path: Path) -> str:
+    """The objective of a recipe of an earlier tool, which names none. Raises `UsageError`."""
+    for name, family in known().items():
+        if family.familiar and family.part("familiar").recognises(values):
+            return name
+    raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(known())}.")
+
+
 def read(values: dict[str, Any], where: str) -> Recipe:
     """Make the recipe that plain `values` describe; `where` names them in an error.
 
@@ -52,6 +60,8 @@ def read(values: dict[str, Any], where: str) -> Recipe:
     """
     family = find_family(str(values["objective"]))
     kind: type[Recipe] = family.part("recipe")
+    if family.familiar:
+        values = family.part("familiar").nested(values, where)
     flat = {name: value for name, value in values.items() if name not in kind.model_fields}
     if not flat:
         return base.validate(kind, values, where)
