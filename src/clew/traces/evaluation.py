@@ -23,10 +23,10 @@ from clew.bundle.names import MANIFEST_FILE, MODEL_FILE
 from clew.bundle.sampling import Sampling
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
-from clew.core.intervals import mean_interval, wilson
 from clew.core.randomness import generator
 from clew.traces.evalset import EvalSet, Question
 from clew.traces.judges import Judge, answer_of, find_judge
+from clew.traces.paired import mean_of
 
 DEFAULT_JUDGE = "answer"
 """What stands after `Answer:` is the expected answer: the headline "exact match" of all reports."""
@@ -199,20 +199,14 @@ class Evaluation:
         return self.rows[0].model if self.rows else ""
 
 
-def is_binary(scores: Sequence[float]) -> bool:
-    """Whether each score is 0 or 1, right or wrong."""
-    return all(score in (0.0, 1.0) for score in scores)
-
-
 def figures(rows: Sequence[Row]) -> Figures:
     """The figures of rows; no rows give a mean of 0 within 0 to 1."""
-    scores = [row.score for row in rows]
-    low, high = wilson(sum(scores), len(scores)) if is_binary(scores) else mean_interval(scores)
+    mean = mean_of([row.score for row in rows])
     return Figures(
         examples=len(rows),
-        mean_score=sum(scores) / len(scores) if scores else 0.0,
-        low=low,
-        high=high,
+        mean_score=mean.value,
+        low=mean.low,
+        high=mean.high,
         unfinished=sum(not row.finished for row in rows),
         tokens=sum(row.tokens for row in rows),
         seconds=sum(row.seconds for row in rows),
