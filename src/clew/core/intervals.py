@@ -125,4 +125,4 @@ def mcnemar(gained: int, lost: int) -> float:
     for count in range(1, min(gained, lost) + 1):
         term = term * (changed - count + 1) // count
         tail += term
-    return min(1.0, 2 * tail / 2**changed)
+    return min(1.0, 2 * tail / (1 << changed))
