@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -9,6 +10,12 @@ import pydantic
 from fastapi import Path, Query
 
 T = TypeVar("T")
+
+try:
+    VERSION = importlib.metadata.version("clew")
+except importlib.metadata.PackageNotFoundError:
+    VERSION = "unknown"
+"""Of Clew."""
 
 TRACE_EXAMPLE = {
     "trace_version": "1.0",

@@ -6,9 +6,8 @@ from typing import Literal
 
 import fastapi
 
-from clew import __version__
 from clew.serve import faults
-from clew.serve.answers import Answer
+from clew.serve.answers import VERSION, Answer
 from clew.serve.authentication import Gate
 from clew.serve.bodies import MOST_OF_BATCH, MOST_OF_UPLOAD, BodyLimit
 from clew.serve.house import House
@@ -31,14 +30,14 @@ class Health(Answer):
     """That the server answers."""
 
     status: Literal["healthy"] = "healthy"
-    version: str = __version__
+    version: str = VERSION
 
 
 def create_app(house: House) -> fastapi.FastAPI:
     """The application over the store and the jobs of `house`."""
     app = fastapi.FastAPI(
         title="Clew",
-        version=__version__,
+        version=VERSION,
         description=_ABOUT,
         # The pages that FastAPI ships fetch their scripts from elsewhere.
         docs_url=None,

@@ -46,7 +46,7 @@ def _hash(path: Path, size: int, modified: int) -> str:
 
 
 def find(folder: Path, path: str) -> Path:
-    """The file of a run at `path`. Raises `NotFoundError` for what is not there, leads out of the folder or is hidden."""
+    """The file of a run at `path`. Raises `NotFoundError` where there is none, also for what lies outside."""
     with contextlib.suppress(ValueError, OSError, RuntimeError):
         whole = folder.resolve()
         found = (whole / path).resolve()

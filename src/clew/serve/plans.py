@@ -106,7 +106,7 @@ class Plans:
         if job.request["kind"] != "evaluate" or job.folder is None:
             return
         # Reading an evaluation loads numpy, which nothing else here needs.
-        from clew.traces.evaluation import read_evaluation, set_sha256
+        from clew.traces.evaluation_rows import read_evaluation, set_sha256
 
         found = read_evaluation(Path(job.folder) / ROWS)
         figures = found.figures

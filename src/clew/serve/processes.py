@@ -17,6 +17,8 @@ from clew.core import lifeline
 _PROC = Path("/proc")
 _KEPT_BACK = (lifeline.VARIABLE, "CLEW_TOKEN")
 """What a child has no use for: it outlives the server and calls nobody."""
+COMMAND = (sys.executable, "-m", "clew.cli.traces.job")
+"""What is started, with the file for the exit code and the arguments behind it."""
 
 
 def begun(pid: int) -> str | None:
@@ -72,7 +74,7 @@ class Started:
     def __init__(self, arguments: Sequence[str], ended: Path, log: IO[bytes]) -> None:
         """Start `clew ARGUMENTS`, which writes its exit code into `ended` when it is done, and all it says to `log`."""
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "clew.cli.traces.job", str(ended), *arguments],
+            [*COMMAND, str(ended), *arguments],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

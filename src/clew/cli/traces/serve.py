@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def main(arguments: list[str]) -> int:
     token = find_token(options.token, options.token_file)
     if token is None and not is_loopback(options.host):
         raise UsageError(
-            f"At {options.host} other machines reach the server, so a token is required: give one with --token-file, or "
-            "in the variable CLEW_TOKEN. `openssl rand -hex 32` makes one."
+            f"At {options.host} other machines reach the server, so a token is required: give one with --token-file, "
+            "or in the variable CLEW_TOKEN. `openssl rand -hex 32` makes one."
         )
     with listen(options.host, options.port) as listener, TraceStore.open(options.db) as store:
         host, port = listener.getsockname()[:2]
@@ -53,11 +54,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _check_installed() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f"`clew serve` needs the package {error.name}: install it with `pip install 'clew[serve]'`."
-        ) from error
+    for package in ("fastapi", "uvicorn", "python_multipart", "sqlalchemy", "alembic"):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f"`clew serve` needs the package {package}: install it with `pip install 'clew[serve]'`.")

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import StreamingResponse
 
-from clew import __version__
-from clew.serve.answers import Answer
+from clew.serve.answers import VERSION, Answer
 from clew.serve.bodies import StrictRoute
 from clew.serve.faults import declared
 from clew.serve.house import House, Shared
@@ -69,7 +68,7 @@ class Duels(Answer):
 @router.get("/status", summary="Whether the game can be played here", responses=declared())
 def status() -> DuelStatus:
     """Tell that the game ships with Clew."""
-    return DuelStatus(available=True, version=__version__)
+    return DuelStatus(available=True, version=VERSION)
 
 
 @router.post("/high-card-duel/generate", status_code=201, summary="Play games and keep them", responses=declared())
