@@ -83,7 +83,7 @@ def change_between(
 
 
 def check_same_questions(
-    before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]], names: tuple[str, str]
+    before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]], names: tuple[str, str]
 ) -> None:
     """Raise `InvalidError` saying what differs, unless both hold the same ids and with each id the same.
 

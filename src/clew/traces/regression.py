@@ -6,7 +6,6 @@ ones when its file is gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -121,9 +120,9 @@ def find_evaluation(store: TraceStore, named: str) -> records.Evaluation:
     """
     if files.is_file(Path(named)):
         evaluation = read_evaluation(named)
-        same = _scores(evaluation.rows)
         for known in store.evaluations("newest", eval_set_sha256=set_sha256(evaluation.rows)):
-            if known.name == evaluation.model and known.judge == evaluation.judge and scores_of(known) == same:
+            same_maker = (known.name, known.judge) == (evaluation.model, evaluation.judge)
+            if same_maker and _entries(known) == _entries(evaluation):
                 return known
         return record(store, evaluation)
     try:
@@ -133,15 +132,6 @@ def find_evaluation(store: TraceStore, named: str) -> records.Evaluation:
             f"'{named[:200]}' is neither a file of `clew evaluate traces` nor the id of a recorded evaluation in "
             f"{store.name}. `clew report leaderboard` lists those."
         ) from None
-
-
-def scores_of(evaluation: records.Evaluation) -> dict[str, float]:
-    """Id of each question -> its score."""
-    return {str(entry[0]): float(entry[1]) for entry in evaluation.details["scores"]}
-
-
-def _scores(rows: Sequence[Row]) -> dict[str, float]:
-    return {row.id: row.score for row in rows}
 
 
 def set_baseline(store: TraceStore, name: str, evaluation_id: str, *, replace: bool = False) -> records.Baseline:
@@ -168,13 +158,13 @@ def find_baseline(store: TraceStore, name: str) -> records.Baseline:
 def check(
     store: TraceStore,
     baseline: str,
-    evaluation: records.Evaluation,
+    evaluation: records.Evaluation | Evaluation,
     *,
     tolerance: float = 0.0,
     rule: Rule = "significant",
     seed: int = 0,
 ) -> Verdict:
-    """Hold an evaluation against a named baseline, question by question.
+    """Hold an evaluation, recorded or not, against a named baseline, question by question.
 
     Raises `NotFoundError` for an unknown baseline, `InvalidError` where questions or judges differ.
     """
@@ -182,23 +172,27 @@ def check(
         raise UsageError(f"The tolerance is {tolerance}: give the fall of the average that is put up with, 0 to 1.")
     if rule not in get_args(Rule):
         raise UsageError(f"There is no rule '{rule}'.{nearest(rule, list(get_args(Rule)))}")
-    against = find_baseline(store, baseline)
-    old = against.evaluation
-    check_same_questions(_asked(old), _asked(evaluation), (f"The baseline '{baseline}'", evaluation.name))
-    if old.judge != evaluation.judge:
+    against = find_baseline(store, baseline).evaluation
+    old, new = _entries(against), _entries(evaluation)
+    model = evaluation.name if isinstance(evaluation, records.Evaluation) else evaluation.model or evaluation.path
+    check_same_questions(
+        {each: asked for each, (_, *asked) in old.items()},
+        {each: asked for each, (_, *asked) in new.items()},
+        (f"The baseline '{baseline}'", model or "the evaluation"),
+    )
+    if against.judge != evaluation.judge:
         raise InvalidError(
-            f"The baseline '{baseline}' was judged by '{old.judge}', {evaluation.name} by '{evaluation.judge}': their "
-            "scores cannot be compared. Evaluate again with one judge."
+            f"The baseline '{baseline}' was judged by '{against.judge}', {model} by '{evaluation.judge}': their scores "
+            "cannot be compared. Evaluate again with one judge."
         )
-    before, after = scores_of(old), scores_of(evaluation)
-    change = change_between(list(before.values()), [after[each] for each in before], seed=seed)
+    change = change_between([old[each][0] for each in old], [new[each][0] for each in old], seed=seed)
     lowest = {"significant": change.high, "mean": change.change, "noninferior": change.low}[rule]
     return Verdict(
         passed=lowest >= -tolerance - 1e-12,  # a mean of differences is rounded
         baseline=baseline,
-        baseline_id=old.id,
-        baseline_model=old.name,
-        model=evaluation.name,
+        baseline_id=against.id,
+        baseline_model=against.name,
+        model=model,
         rule=rule,
         tolerance=tolerance,
         change=change,
@@ -206,5 +200,8 @@ def check(
     )
 
 
-def _asked(evaluation: records.Evaluation) -> Mapping[str, tuple[str, ...]]:
-    return {str(entry[0]): (str(entry[2]), str(entry[3])) for entry in evaluation.details["scores"]}
+def _entries(evaluation: records.Evaluation | Evaluation) -> dict[str, tuple[float, str, str]]:
+    """Id of each question -> its score, and hashes of its prompt and its expected answer."""
+    if isinstance(evaluation, Evaluation):
+        return {row.id: (row.score, *_hashes(row)) for row in evaluation.rows}
+    return {each: (float(score), prompt, expected) for each, score, prompt, expected in evaluation.details["scores"]}

@@ -15,16 +15,16 @@ from clew.core.progress import stage
 
 
 class EvaluateTracesOptions(Options):
-    """Ask a chat model each question of an eval set, through the chat template of its training, and judge the answers."""
+    """Ask a chat model each question of an eval set, through the template of its training, and judge the answers."""
 
     model: str = "base"
-    """base (the model that training starts from by default); a run, checkpoint or bundle; a Hugging Face folder or id."""
+    """base (what training begins with by default); a run, a checkpoint or a bundle; a Hugging Face folder or id."""
     eval_set: Path
     """File of questions, {id, prompt, expected_answer} as JSON, one a line."""
     output: Path
     """File for the rows, one JSON object a line; what they were made with goes beside it, into *.meta.json."""
     seed: int = 42
-    """Of what is drawn: the answers where the temperature is not 0, and the questions where --max-examples leaves some."""
+    """Of what is drawn: answers where the temperature is not 0, and the questions that --max-examples leaves."""
     max_examples: int = pydantic.Field(default=0, ge=0)
     """Ask only this many of the questions, drawn by the seed; 0: all."""
     judge: str = "answer"

@@ -201,18 +201,15 @@ def check_regression(arguments: list[str]) -> int:
     """Run `clew report check`."""
     options = parse(CheckOptions, arguments, program="clew report check")
 
-    from clew.traces.regression import check, find_baseline, find_evaluation
+    from clew.core import files
+    from clew.traces.evaluation_rows import read_evaluation
+    from clew.traces.regression import check, find_evaluation
     from clew.traces.store import TraceStore
 
     with TraceStore.open(options.db, create=False) as store:
-        find_baseline(store, options.baseline)  # before a file is read and recorded
-        verdict = check(
-            store,
-            options.baseline,
-            find_evaluation(store, options.evaluation),
-            tolerance=options.tolerance,
-            rule=options.rule,
-        )
+        is_file = files.is_file(Path(options.evaluation))
+        held = read_evaluation(options.evaluation) if is_file else find_evaluation(store, options.evaluation)
+        verdict = check(store, options.baseline, held, tolerance=options.tolerance, rule=options.rule)
     print(verdict.sentence, file=sys.stderr if options.as_json else sys.stdout)
     if options.as_json:
         print_json(verdict.as_json())
