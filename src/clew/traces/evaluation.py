@@ -7,15 +7,16 @@ rows (`evaluation_rows`) that keep the question, the expected answer, what was w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-from clew.bundle.chat import ChatTemplate, conversation_of
+from clew.bundle.chat import TEMPLATE_FILE, ChatTemplate, conversation_of, read_template
 from clew.bundle.generate import BATCH_SIZE, Completion, generate, stop_token
-from clew.bundle.load import Bundle
+from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.names import MANIFEST_FILE, MODEL_FILE
 from clew.bundle.sampling import Sampling
 from clew.core import files
-from clew.core.errors import UsageError
+from clew.core.errors import BundleError, UsageError
 from clew.core.randomness import generator
 from clew.traces.evalset import EvalSet, Question
 from clew.traces.evaluation_rows import Row
@@ -54,6 +55,31 @@ class ChatModel(Protocol):
         Draws are keyed by the sampling's seed, the question's key and the position: equal questions with different
         keys are answered differently, and a question is answered alike whatever is asked beside it.
         """
+
+
+def open_bundle_model(
+    folder: Path | str, *, name: str = "", batch_size: int = BATCH_SIZE, threads: int = 1
+) -> BundleModel:
+    """Open the bundle in `folder` with the chat template and the system text that it was exported with.
+
+    `threads`: of the CPU, 0 for all cores. Raises `BundleError` for a bundle that is none, or that does not chat.
+    """
+    bundle = load_bundle(folder, threads=threads)
+    path = bundle.folder / TEMPLATE_FILE
+    if not files.is_file(path):
+        raise BundleError(
+            f"{bundle.folder} has no {TEMPLATE_FILE}: its model was not trained to chat. Use a bundle of `clew train "
+            "sft`, or export its run again."
+        )
+    chat = (bundle.manifest or {}).get("chat")
+    told = chat if isinstance(chat, dict) else {}
+    specials = told.get("special_tokens")
+    if specials is not None and not (isinstance(specials, list) and all(isinstance(each, str) for each in specials)):
+        raise BundleError(f"{bundle.folder / MANIFEST_FILE}: 'special_tokens' is no list of tokens. Export it again.")
+    template = read_template(path, specials)
+    return BundleModel(
+        bundle, template, system=str(told.get("system_instruction") or ""), name=name, batch_size=batch_size
+    )
 
 
 class BundleModel:

@@ -26,9 +26,10 @@ class Mean:
     high: float
 
 
-def mean_of(scores: Sequence[float]) -> Mean:
-    """The mean of scores; none give 0 within 0 to 1."""
-    low, high = wilson(sum(scores), len(scores)) if is_binary(scores) else mean_interval(scores)
+def mean_of(scores: Sequence[float], *, binary: bool | None = None) -> Mean:
+    """The mean of scores; none give 0 within 0 to 1. `binary`: whether they are right or wrong (None: see)."""
+    exact = is_binary(scores) if binary is None else binary
+    low, high = wilson(sum(scores), len(scores)) if exact else mean_interval(scores)
     return Mean(sum(scores) / len(scores) if scores else 0.0, low, high)
 
 
@@ -54,12 +55,18 @@ class Change:
     """Whether each score is 0 or 1."""
 
 
-def change_between(before: Sequence[float], after: Sequence[float], *, seed: int = 0) -> Change:
-    """Compare scores [questions] with others of the same questions in the same order."""
+def change_between(
+    before: Sequence[float], after: Sequence[float], *, seed: int = 0, binary: bool | None = None
+) -> Change:
+    """Compare scores [questions] with others of the same questions in the same order.
+
+    `binary`: whether the set that these are a part of has right and wrong answers only (None: these are all).
+    """
+    right_or_wrong = is_binary(before) and is_binary(after) if binary is None else binary
     differences = [new - old for old, new in zip(before, after, strict=True)]
     better, worse = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
     low, high = mean_interval(differences, seed=seed) if differences else (-1.0, 1.0)
-    first, second = mean_of(before), mean_of(after)
+    first, second = mean_of(before, binary=right_or_wrong), mean_of(after, binary=right_or_wrong)
     return Change(
         examples=len(differences),
         before=first,
@@ -71,12 +78,12 @@ def change_between(before: Sequence[float], after: Sequence[float], *, seed: int
         worse=worse,
         same=len(differences) - better - worse,
         p_value=mcnemar(better, worse),
-        binary=is_binary(before) and is_binary(after),
+        binary=right_or_wrong,
     )
 
 
 def check_same_questions(
-    before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]], names: tuple[str, str]
+    before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]], names: tuple[str, str]
 ) -> None:
     """Raise `InvalidError` saying what differs, unless both hold the same ids and with each id the same.
 
