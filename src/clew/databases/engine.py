@@ -8,6 +8,8 @@ with Database("data/traces.db", what="trace store", create=True) as database:
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -74,6 +76,8 @@ class Database:
     @staticmethod
     def _make_file(path: Path) -> None:
         with files.sentences_for(path, "make the database"):
+            if files.is_file(path.parent):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             path.parent.mkdir(parents=True, exist_ok=True)
             if not files.exists(path):
                 path.touch()
