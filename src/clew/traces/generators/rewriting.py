@@ -97,7 +97,9 @@ class Rewriting(Puzzles):
                 after = parse_term(read[2])
             except TermSyntaxError as error:
                 return [*faults, f"Step {number}: {error}"]
-            if all(made is not after for made in _rewritten(whole, laws[read[1]])):
+            if after is whole:
+                faults.append(f"Step {number} says nothing: the term stays as it was.")
+            elif all(made is not after for made in _rewritten(whole, laws[read[1]])):
                 faults.append(f"Step {number}: {read[1]} does not make '{after}' out of '{whole}'.")
             whole = after
         if not self.check_answer(prompt, answer):
