@@ -19,8 +19,10 @@ from clew.core import files
 from clew.core.errors import EvidenceError, UsageError, nearest
 from clew.core.randomness import key
 from clew.models.pretrained_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Place, library
-from clew.recipes.lora import Lora
+from clew.recipes.chat import Lora
 
+ALL_LINEAR = "all-linear"
+"""peft's name of all linear layers but the output layer."""
 ADAPTER = "default"
 """peft's name of the one adapter."""
 
@@ -32,7 +34,7 @@ class Noise:
     seed: int
     step: int
     rows: Sequence[tuple[int, ...]]
-    """The key of each row of the tensors that pass through the model."""
+    """The key of each row of the tensors that pass through the model: the place of the row in the step's batch."""
 
 
 class Draws:
@@ -71,12 +73,13 @@ def with_adapters(model: nn.Module, lora: Lora, *, seed: int, name: str) -> tupl
     it, and one of zeros. Raises `UsageError` where a target names no linear layer; `name` is the model's.
     """
     peft = library("peft", "Training with adapters (LoRA)")
-    targets = list(lora.names) or "all-linear"
-    if lora.names:
-        _check_targets(model, lora.names, name)
+    targets: list[str] | str = ALL_LINEAR
+    if lora.targets != ALL_LINEAR:
+        targets = [target for each in lora.targets.split(",") if (target := each.strip())]
+        _check_targets(model, targets, name)
     settings = peft.LoraConfig(
-        r=lora.lora_rank,
-        lora_alpha=lora.scaled_alpha,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
         target_modules=targets,
         task_type="CAUSAL_LM",
         fan_in_fan_out=_has_conv1d(model),
@@ -89,7 +92,7 @@ def with_adapters(model: nn.Module, lora: Lora, *, seed: int, name: str) -> tupl
     finally:
         torch.set_rng_state(state)
     _draw(wrapped, seed)
-    return wrapped, _keyed_dropout(wrapped, lora.lora_dropout)
+    return wrapped, _keyed_dropout(wrapped, lora.dropout)
 
 
 def read_adapters(model: nn.Module, place: Place) -> nn.Module:
@@ -159,6 +162,8 @@ def _check_targets(model: nn.Module, names: Sequence[str], label: str) -> None:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
     }
+    if not names:
+        raise UsageError(f"No layer for an adapter is named. The model {label} has: {', '.join(sorted(linear))}.")
     for wanted in names:
         if wanted.rpartition(".")[2] not in linear:
             raise UsageError(

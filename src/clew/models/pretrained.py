@@ -19,7 +19,7 @@ from clew.core.randomness import generator, key
 from clew.models.lora import Draws, Noise, base_of, merged, read_adapters, with_adapters
 from clew.models.pretrained_folder import Place, check_model, find_model, library
 from clew.models.pretrained_tokenizer import ChatTokenizer, open_chat_tokenizer
-from clew.recipes.lora import Lora
+from clew.recipes.chat import Lora
 from clew.training.checkpoint import Frozen
 
 FAMILY = "pretrained"
@@ -87,22 +87,22 @@ class Pretrained:
     def logits(
         self,
         tokens: Tensor,
-        documents: Tensor | None = None,
         *,
+        documents: Tensor | None = None,
+        positions: Tensor | None = None,
         chosen: Tensor | None = None,
         noise: Noise | None = None,
     ) -> Tensor:
-        """Logits [rows, length, vocab_size] for `tokens` int64 [rows, length].
+        """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq]: see `clew.models.chat_net.ChatNet`.
 
-        `documents` int [rows, length]: a token sees earlier tokens of its own number alone, and its position is
-        counted from where its document begins in the row (None: one document a row). `chosen` bool [rows, length]:
-        only of those positions, as [positions, vocab_size] in their order; the output layer computes no others.
-        `noise`: what the dropout of adapters draws from, its rows those of `tokens`; None: no dropout.
+        Without `documents` and `positions` each row is one document. `noise`: what the dropout of adapters draws from,
+        its rows those of `tokens`; None: no dropout.
         """
-        if documents is not None and self.packing == "separate":
-            return self._separately(tokens, documents, chosen, noise)
-        given = _packed(documents, self.packing) if documents is not None else {}
-        return self._forward(tokens, given, chosen, noise)
+        if documents is None or positions is None:
+            return self._forward(tokens, {}, chosen, noise)
+        if self.packing == "separate":
+            return self._separately(tokens, documents, positions, chosen, noise)
+        return self._forward(tokens, _packed(documents, positions, self.packing), chosen, noise)
 
     def merged(self) -> nn.Module:
         """The network with its adapters merged into it; this object is used up."""
@@ -117,28 +117,24 @@ class Pretrained:
                 logits: Tensor = self.module(input_ids=tokens, use_cache=False, **given).logits
         finally:
             self.draws.noise = None
-        return logits if chosen is None else logits.flatten(0, -2)
+        return logits.flatten(0, -2)
 
-    def _separately(self, tokens: Tensor, documents: Tensor, chosen: Tensor | None, noise: Noise | None) -> Tensor:
+    def _separately(
+        self, tokens: Tensor, documents: Tensor, positions: Tensor, chosen: Tensor | None, noise: Noise | None
+    ) -> Tensor:
         """Each document as a row of its own, filled up on the right, where no earlier token looks."""
-        begins = _begins(documents)
-        places = begins.nonzero()
-        length = documents.shape[1]
-        flat = (places[:, 0] * length + places[:, 1]).tolist()
-        lengths = [stop - start for start, stop in zip(flat, [*flat[1:], tokens.numel()], strict=True)]
-        rows = tokens.new_zeros(len(flat), max(lengths))
-        filled = torch.zeros_like(rows, dtype=torch.bool)
-        for row, count in enumerate(lengths):
-            filled[row, :count] = True
-        rows[filled] = tokens.flatten()
+        held = documents >= 0
+        begins = (held & (positions == 0)).nonzero()
+        document = (held & (positions == 0)).flatten().cumsum(0).view_as(documents) - 1
+        longest = int(positions.max()) + 1
+        rows = tokens.new_zeros(len(begins), longest)
+        # Where each place of the packed rows lies in the separate ones; what holds no token lies anywhere.
+        place = torch.where(held, document * longest + positions, 0).flatten()
+        rows.view(-1)[place[held.flatten()]] = tokens.flatten()[held.flatten()]
         if noise is not None:
-            noise = Noise(noise.seed, noise.step, [(*noise.rows[row], start) for row, start in places.tolist()])
-        wanted = filled
-        if chosen is not None:
-            wanted = torch.zeros_like(filled)
-            wanted[filled] = chosen.flatten()
-        logits = self._forward(rows, {}, wanted, noise)
-        return logits if chosen is not None else logits.view(*tokens.shape, -1)
+            keys = [(*noise.rows[row], start) for row, start in begins.tolist()]
+            noise = Noise(noise.seed, noise.step, keys)
+        return self._forward(rows, {}, place if chosen is None else place[chosen], noise)
 
 
 def open_pretrained(
@@ -173,14 +169,14 @@ def open_pretrained(
     chat = open_chat_tokenizer(adapter or place, fallback=place)
     module = _load(place)
     _check_fits(module, chat, place)
-    if added_tokens := tuple(token for token in added_tokens if chat.tokenizer.token_to_id(token) is None):
+    if new := tuple(token for token in added_tokens if chat.tokenizer.token_to_id(token) is None):
         if lora is not None:
             raise EvidenceError(
-                f"The tokenizer of {name} lacks {added_tokens[0]}, and a new token has to be learned, while under "
-                "adapters the embedding does not train. Train the model whole (--lora-rank 0), or use the tokenizer's "
+                f"The tokenizer of {name} lacks {new[0]}, and a new token has to be learned, while under "
+                "adapters the embedding does not train. Train the model whole (--rank 0), or use the tokenizer's "
                 "own chat template."
             )
-        chat = chat.with_tokens(added_tokens)
+        chat = chat.with_tokens(new)
         _add_rows(module, chat, seed)
     if adapter is not None:
         module = merged(read_adapters(module, adapter))
@@ -194,7 +190,7 @@ def open_pretrained(
     if lora is not None:
         module, draws = with_adapters(module, lora, seed=seed, name=name)
         module.eval()
-    return Pretrained(module, chat, place, found, packing, context, lora, draws, added_tokens)
+    return Pretrained(module, chat, place, found, packing, context, lora, draws, new)
 
 
 def _load(place: Place) -> nn.Module:
@@ -306,33 +302,25 @@ def _probe(module: nn.Module, place: Place, context: int) -> Packing:
         )
     expected = torch.cat(alone, dim=1)
     documents = torch.tensor([[0] * first + [1] * (length - first)], device=device)
+    positions = torch.tensor([[*range(first), *range(length - first)]], device=device)
     config = _config_of(module)
     ways: list[Packing] = ["positions"]
     if not (getattr(config, "sliding_window", None) or getattr(config, "layer_types", None)):
         ways.append("mask")  # a mask that is given would take the place of the model's own windows
     for way in ways:
         with contextlib.suppress(TypeError, ValueError, RuntimeError, IndexError, AttributeError):
-            found = run(tokens[:, :length], **_packed(documents, way))
+            found = run(tokens[:, :length], **_packed(documents, positions, way))
             if found.shape == expected.shape and float((found - expected).abs().max()) <= scale:
                 return way
     return "separate"
 
 
-def _packed(documents: Tensor, packing: Packing) -> dict[str, Tensor]:
+def _packed(documents: Tensor, positions: Tensor, packing: Packing) -> dict[str, Tensor]:
     """What a model is given to keep the documents of a row apart."""
-    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
-    positions = index - torch.where(_begins(documents), index, 0).cummax(dim=1).values
     if packing == "positions":
         return {"position_ids": positions}
     same = documents.unsqueeze(2) == documents.unsqueeze(1)
     return {"position_ids": positions, "attention_mask": same.tril().unsqueeze(1)}
-
-
-def _begins(documents: Tensor) -> Tensor:
-    """Bool [rows, length]: where a document begins in its row."""
-    begins = torch.ones_like(documents, dtype=torch.bool)
-    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    return begins
 
 
 @contextlib.contextmanager
@@ -342,7 +330,7 @@ def _output_layer_on(module: nn.Module, chosen: Tensor | None) -> Iterator[None]
         yield
         return
     layer = _output_layer(module)
-    handle = layer.register_forward_pre_hook(lambda _, arguments: (arguments[0][chosen].unsqueeze(0), *arguments[1:]))
+    handle = layer.register_forward_pre_hook(lambda _, given: (given[0].flatten(0, 1)[chosen].unsqueeze(0), *given[1:]))
     try:
         yield
     finally:

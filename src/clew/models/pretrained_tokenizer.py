@@ -83,8 +83,8 @@ def open_chat_tokenizer(place: Place, *, fallback: Place) -> ChatTokenizer:
     except Exception as error:  # what from_pretrained raises is of many libraries
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise EvidenceError(
-            f"{place.folder} has no tokenizer that transformers can read ({reason}). Copy or fetch its {TOKENIZER_FILE} "
-            "and tokenizer_config.json again."
+            f"{place.folder} has no tokenizer that transformers can read ({reason}). Copy or fetch its "
+            f"{TOKENIZER_FILE} and tokenizer_config.json again."
         ) from error
     if backend is None:
         raise EvidenceError(
