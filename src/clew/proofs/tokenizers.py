@@ -164,6 +164,11 @@ class BPETokenizer:
                     "strip spaces, as `clew tokenizer train` makes it."
                 )
 
+    @property
+    def text(self) -> str:
+        """The `tokenizer.json` that it was made or loaded as."""
+        return self._json
+
     def encode(self, text: str) -> Ids:
         """Return the ids of `text`: uint16 [tokens], or int32 where the vocabulary exceeds 65,536."""
         with panics_as(EvidenceError, self._where):

@@ -18,7 +18,7 @@ IGNORED = -100
 PADDING = -1
 """Number of the document of a position that holds no token."""
 _BLOCK = 1024
-"""Conversations that are packed together: enough to fill rows well, few enough that neighbours of an order stay near."""
+"""Conversations that are packed together: enough to fill rows well, few enough that an order stays one."""
 
 Tokens = NDArray[np.int64]
 
