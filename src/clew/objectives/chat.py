@@ -40,9 +40,9 @@ class Batch(NamedTuple):
     documents: Tensor
     positions: Tensor
     chosen: Tensor
-    """int64 [n]: the places of the flattened rows whose next token is learnt."""
+    """int64 [n]: the places of the flattened rows whose next token is learnt, and a few more."""
     targets: Tensor
-    """int64 [n]: that token."""
+    """int64 [n]: that token, or `IGNORED`."""
 
 
 class Chat(Objective):
@@ -72,9 +72,9 @@ class Chat(Objective):
         logits = self.net.logits(
             batch.tokens, documents=batch.documents, positions=batch.positions, chosen=batch.chosen
         )
-        total = F.cross_entropy(logits.float(), batch.targets)
-        weight = torch.tensor(float(len(batch.targets)), device=batch.targets.device)
-        return Loss(total, {}, weight)
+        total = F.cross_entropy(logits.float(), batch.targets, ignore_index=IGNORED, reduction="sum")
+        weight = (batch.targets != IGNORED).sum().float()
+        return Loss(total / weight.clamp(min=1.0), {}, weight)
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
@@ -89,9 +89,9 @@ class Chat(Objective):
                 logits = self.net.logits(
                     batch.tokens, documents=batch.documents, positions=batch.positions, chosen=batch.chosen
                 )
-            sums[0] += float(F.cross_entropy(logits.float(), batch.targets, reduction="sum"))
+            sums[0] += float(F.cross_entropy(logits.float(), batch.targets, ignore_index=IGNORED, reduction="sum"))
             sums[1] += int((logits.argmax(-1) == batch.targets).sum())
-            sums[2] += len(batch.targets)
+            sums[2] += int((batch.targets != IGNORED).sum())
         nats, right, count = place.sum(sums.to(place.device)).tolist()
         about = "validation" if self._prepared.held_out else "training"
         figures = {f"{about}_loss": nats / count, f"{about}_token_accuracy": right / count}
@@ -132,7 +132,12 @@ class Chat(Objective):
         """Rows as tensors, with the places whose next token is learnt."""
         targets = rows.targets.reshape(-1)
         chosen = np.flatnonzero(targets != IGNORED)
-        arrays = (rows.tokens, rows.documents, rows.positions, chosen, targets[chosen])
+        learnt = targets[chosen]
+        # A compiled loss is compiled for each length: a few are enough.
+        grain = max(1, len(targets) // 16)
+        spare = -len(chosen) % grain
+        chosen, learnt = np.pad(chosen, (0, spare)), np.pad(learnt, (0, spare), constant_values=IGNORED)
+        arrays = (rows.tokens, rows.documents, rows.positions, chosen, learnt)
         return Batch(*(torch.from_numpy(array).to(self._placement.device) for array in arrays))
 
     def _made_with(self) -> dict[str, str]:

@@ -44,6 +44,28 @@ def load(target: str) -> Recipe:
     )
 
 
+def laid_over(recipe: Recipe, path: Path) -> Recipe:
+    """`recipe` with what the YAML file at `path` sets. Raises `UsageError`, also for a recipe of another objective."""
+    values = base.read_yaml(path)
+    objective = values.get("objective", recipe.objective)
+    if objective != recipe.objective:
+        raise UsageError(f"{path} is a recipe of {objective}, which cannot be laid over one of {recipe.objective}.")
+    found = read({**values, "objective": objective}, str(path))
+    return base.changed(recipe, _set(found), str(path))
+
+
+def _set(section: base.Section, prefix: str = "") -> dict[str, Any]:
+    """What was set in a section, and is no default: value by dotted key."""
+    found: dict[str, Any] = {}
+    for name in section.model_fields_set:
+        value = getattr(section, name)
+        if isinstance(value, base.Section):
+            found |= _set(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 def _recognised(values: dict[str, Any], path: Path) -> str:
     """The objective of a recipe of an earlier tool, which names none. Raises `UsageError`."""
     for name, family in known().items():

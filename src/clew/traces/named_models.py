@@ -1,4 +1,4 @@
-"""What the name of a model means, as far as it can be told without torch: where it lies, its tokenizer, its template."""
+"""What the name of a model means, as far as it is told without torch: where it lies, its tokenizer, its template."""
 
 from __future__ import annotations
 
