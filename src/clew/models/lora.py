@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -127,22 +126,6 @@ def read_adapters(model: nn.Module, place: Place) -> nn.Module:
             )
     peft.set_peft_model_state_dict(wrapped, held)
     return wrapped.eval()
-
-
-def base_of(place: Place) -> tuple[str, str | None]:
-    """Name and revision of the model that the adapter at `place` was trained over. Raises `EvidenceError`."""
-    settings = files.read_json(place.folder / ADAPTER_CONFIG, what="the config of an adapter")
-    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(base, str) or not base:
-        raise EvidenceError(
-            f"{place.folder / ADAPTER_CONFIG} does not say over which model the adapter was trained: put its path or "
-            "id there as base_model_name_or_path."
-        )
-    revision = settings.get("revision")
-    beside = place.folder / base
-    if not Path(base).is_absolute() and not files.is_folder(Path(base)) and files.is_folder(beside):
-        base = str(beside)
-    return base, revision if isinstance(revision, str) else None
 
 
 def merged(model: nn.Module) -> nn.Module:

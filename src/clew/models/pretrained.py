@@ -9,21 +9,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from clew.core import files
 from clew.core.errors import CheckpointError, ClewError, EvidenceError
 from clew.core.randomness import generator, key
-from clew.models.lora import Draws, Noise, base_of, merged, read_adapters, with_adapters
-from clew.models.pretrained_folder import Place, check_model, find_model, library
+from clew.models.lora import Draws, Noise, merged, read_adapters, with_adapters
+from clew.models.pretrained_folder import Place, base_of, check_model, context_length, find_model, library
+from clew.models.pretrained_names import described_in
 from clew.models.pretrained_tokenizer import ChatTokenizer, open_chat_tokenizer
+from clew.recipes import base as recipes
 from clew.recipes.chat import Lora
-from clew.training.checkpoint import Frozen
+from clew.runs.checkpoints import MODEL, STATE, read_state
+from clew.traces.evidence import PreparedChat
+from clew.traces.named_models import FOREIGN
+from clew.training.checkpoint import Frozen, load_weights, read_checkpoint
+from clew.training.devices import Placement
 
-FAMILY = "pretrained"
-"""What checkpoints call such a model."""
 PROBE_TOLERANCE = 1e-3
 """How far logits of a packed row may be from those of its documents alone, as a share of the largest logit."""
 LONGEST = 2**30
@@ -48,6 +54,8 @@ class Pretrained:
     lora: Lora | None = None
     draws: Draws = field(default_factory=Draws)
     added_tokens: tuple[str, ...] = ()
+    plain: bool = True
+    """Whether the model that training began with lies in one folder, without adapters: others can open it there."""
 
     @property
     def frozen(self) -> Frozen | None:
@@ -65,9 +73,11 @@ class Pretrained:
     def describe(self) -> dict[str, Any]:
         """As JSON: where the model comes from, its hash, and how it is trained."""
         config = _config_of(self.module)
+        folder = None if self.place.revision else files.printable(self.place.folder.absolute())
         return {
-            "family": FAMILY,
+            "family": FOREIGN,
             "name": self.place.name,
+            "folder": folder,
             "revision": self.place.revision,
             "sha256": self.sha256,
             "model_type": config.model_type,
@@ -154,35 +164,27 @@ def open_pretrained(
     what is missing, pickled, damaged or no causal language model, `CheckpointError` for another hash, `UsageError`
     for adapters or tokens that the model cannot take.
     """
-    place = find_model(name, revision=revision)
-    adapter = None
-    if place.is_adapter:
-        adapter, (base, base_revision) = place, base_of(place)
-        place = find_model(base, revision=base_revision)
-    check_model(place)
-    found = place.sha256() if adapter is None else f"{place.sha256()}+{adapter.sha256()}"
+    if files.is_file(Path(name) / STATE):
+        module, chat, place, found = _from_checkpoint(Path(name), name)
+        plain = False
+    else:
+        module, chat, place, found, plain = _from_folder(name, revision)
     if sha256 is not None and found != sha256:
         raise CheckpointError(
             f"The model {name} is not the one that the run began with (its hash differs): weights, config or tokenizer "
             "were changed. Restore them; nothing was changed."
         )
-    chat = open_chat_tokenizer(adapter or place, fallback=place)
-    module = _load(place)
-    _check_fits(module, chat, place)
     if new := tuple(token for token in added_tokens if chat.tokenizer.token_to_id(token) is None):
         if lora is not None:
             raise EvidenceError(
-                f"The tokenizer of {name} lacks {new[0]}, and a new token has to be learned, while under "
-                "adapters the embedding does not train. Train the model whole (--rank 0), or use the tokenizer's "
-                "own chat template."
+                f"The tokenizer of {name} lacks {new[0]}, and a new token has to be learned, while under adapters the "
+                "embedding does not train. Train the model whole (--rank 0), or use the tokenizer's own chat template."
             )
         chat = chat.with_tokens(new)
         _add_rows(module, chat, seed)
-    if adapter is not None:
-        module = merged(read_adapters(module, adapter))
     module.requires_grad_(True)
     draws = Draws()
-    context = _context_length(module)
+    context = context_length(_config_of(module).to_dict()) or LONGEST
     if device is not None:
         module = module.to(device)
     module.eval()
@@ -190,7 +192,65 @@ def open_pretrained(
     if lora is not None:
         module, draws = with_adapters(module, lora, seed=seed, name=name)
         module.eval()
-    return Pretrained(module, chat, place, found, packing, context, lora, draws, new)
+    return Pretrained(module, chat, place, found, packing, context, lora, draws, new, plain)
+
+
+def open_checkpoint(folder: Path, *, device: torch.device | None = None) -> Pretrained:
+    """The model that a checkpoint of ours holds, its adapters apart where it has some.
+
+    What it was trained from must still lie where it lay. Raises `CheckpointError`, `EvidenceError`.
+    """
+    described = described_in(folder)
+    lora = None if described.lora is None else recipes.validate(Lora, dict(described.lora), f"{folder / STATE}: lora")
+    model = open_pretrained(
+        described.name,
+        revision=described.revision,
+        sha256=described.sha256,
+        lora=lora,
+        added_tokens=described.added_tokens,
+        device=device,
+    )
+    load_weights(model.module, read_checkpoint(folder, with_optimizer=False).model, folder, frozen=model.frozen)
+    model.module.requires_grad_(False)
+    return model
+
+
+def open_net(prepared: PreparedChat, placement: Placement) -> Pretrained:
+    """The model that training begins with, on the placement's device: see `clew.objectives.chat`."""
+    recipe, named = prepared.recipe, prepared.model
+    model = open_pretrained(
+        str(named.checkpoint or named.name),
+        lora=recipe.lora if recipe.lora.rank else None,
+        seed=recipe.seed,
+        added_tokens=named.template.specials,
+        device=placement.device,
+    )
+    if files.sha256_of(str(model.chat.tokenizer.to_str(pretty=True))) != files.sha256_of(named.tokenizer):
+        raise EvidenceError(f"The tokenizer of {named.name} changed while the run was being prepared. Start again.")
+    return model
+
+
+def _from_checkpoint(folder: Path, name: str) -> tuple[nn.Module, ChatTokenizer, Place, str]:
+    """A checkpoint as what further training begins with: adapters merged."""
+    held = open_checkpoint(folder)
+    weights = read_state(folder)["sha256"][MODEL]
+    return held.merged(), held.chat, Place(name, folder, None), files.sha256_of(f"{held.sha256}+{weights}")
+
+
+def _from_folder(name: str, revision: str | None) -> tuple[nn.Module, ChatTokenizer, Place, str, bool]:
+    """The network of a folder or an id, adapters merged; and whether it was plain, without adapters."""
+    place = find_model(name, revision=revision)
+    if not place.is_adapter:
+        check_model(place)
+        module, chat = _load(place), open_chat_tokenizer(place, fallback=place)
+        _check_fits(module, chat, place)
+        return module, chat, place, place.sha256(), True
+    named, base_revision = base_of(place)
+    base = find_model(named, revision=base_revision)
+    check_model(base)
+    module, chat = _load(base), open_chat_tokenizer(place, fallback=base)
+    _check_fits(module, chat, base)
+    return merged(read_adapters(module, place)), chat, place, f"{base.sha256()}+{place.sha256()}", False
 
 
 def _load(place: Place) -> nn.Module:
@@ -264,14 +324,6 @@ def _add_rows(module: nn.Module, chat: ChatTokenizer, seed: int) -> None:
         bias = getattr(_output_layer(module), "bias", None)
         if bias is not None and chat.size > before:
             bias[before:] = bias[:before].mean()
-
-
-def _context_length(module: nn.Module) -> int:
-    config = _config_of(module)
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        if isinstance(found := getattr(config, name, None), int) and found > 0:
-            return found
-    return LONGEST
 
 
 @torch.no_grad()
