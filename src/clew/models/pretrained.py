@@ -54,6 +54,8 @@ class Pretrained:
     lora: Lora | None = None
     draws: Draws = field(default_factory=Draws)
     added_tokens: tuple[str, ...] = ()
+    seed: int = 0
+    """Of what is drawn in training."""
     plain: bool = True
     """Whether the model that training began with lies in one folder, without adapters: others can open it there."""
 
@@ -93,6 +95,10 @@ class Pretrained:
     def vocab_size(self) -> int:
         """Rows of the output layer; the tokenizer may have fewer tokens."""
         return int(_output_layer(self.module).weight.shape[0])
+
+    def noise(self, step: int, rows: range) -> Noise | None:
+        """What the dropout of adapters draws from in `rows` of the batch of `step`."""
+        return Noise(self.seed, step, [(row,) for row in rows]) if self.lora and self.lora.dropout else None
 
     def logits(
         self,
@@ -192,7 +198,7 @@ def open_pretrained(
     if lora is not None:
         module, draws = with_adapters(module, lora, seed=seed, name=name)
         module.eval()
-    return Pretrained(module, chat, place, found, packing, context, lora, draws, new, plain)
+    return Pretrained(module, chat, place, found, packing, context, lora, draws, new, seed, plain)
 
 
 def open_checkpoint(folder: Path, *, device: torch.device | None = None) -> Pretrained:

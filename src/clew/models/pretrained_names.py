@@ -99,8 +99,8 @@ def name_at(place: Place, template: str, added: tuple[str, ...] | None = ()) -> 
         own = "" if chat.template_source is None else ", take the tokenizer's own template (--template auto)"
         raise UsageError(
             f"The tokenizer of {place.name} has no token {lacking[0]}, which the chat template {found.name} marks "
-            f"turns with. Have such tokens added, with rows in the embedding that are learned (--add-tokens True){own}, "
-            "or name the path of a template that uses tokens that it has."
+            f"turns with. Have such tokens added, with rows in the embedding that are learned (--add-tokens){own}, or "
+            "name the path of a template that uses tokens that it has."
         )
     return Known(chat, found, context_length(config))
 

@@ -50,6 +50,9 @@ class ChatModel(Section):
     """Tokens in a row."""
     template: str = "auto"
     """Chat template: turns, chatml, the path of a Jinja file; auto: the model's own, or turns."""
+    add_tokens: bool = False
+    """Whether the tokenizer of a Hugging Face model gets those markers of the template that it lacks, and the model rows
+    for them, which are learned."""
 
 
 class Lora(Section):
