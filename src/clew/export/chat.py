@@ -21,6 +21,8 @@ FAMILY = "chat"
 FINAL = "checkpoint-final"
 FOREIGN_EXPORTER = "clew.export.pretrained:export_pretrained"
 """`export_pretrained(source, folder, format) -> manifest` for models of other libraries."""
+FOREIGN_FORMAT = "clew.export.pretrained:final_format"
+"""`final_format(source, merge) -> format` in which such a model is written at the end of its training."""
 Say = Callable[[str], None]
 
 
@@ -60,7 +62,8 @@ def _final_format(source: Source, recipe: ChatRecipe) -> str:
     """How the trained model is written: a bundle where it is ours, a Hugging Face folder else, adapters as asked."""
     if source.family == OURS:
         return "onnx"
-    return "adapter" if recipe.lora.rank and not recipe.lora.merge else "huggingface"
+    chosen: str = named(FOREIGN_FORMAT)(source, merge=recipe.lora.merge)
+    return chosen
 
 
 def begin(run: Run, recipe: ChatRecipe, say: Say) -> None:

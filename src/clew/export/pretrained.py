@@ -24,8 +24,9 @@ from clew.export.parity import TOLERANCE
 from clew.export.source import Source, manifest_json
 from clew.models.lora import ADAPTER
 from clew.models.pretrained import Pretrained, open_checkpoint
-from clew.models.pretrained_folder import TOKENIZER_FILES, library
-from clew.models.pretrained_names import name_model
+from clew.models.pretrained_folder import TOKENIZER_FILES, find_model, library
+from clew.models.pretrained_names import described_in, name_model
+from clew.runs.checkpoints import STATE
 
 FAMILY = "chat"
 """Family of the hosts, in a manifest."""
@@ -72,6 +73,14 @@ def export_pretrained(source: Source, folder: Path, format: str = WHOLE) -> dict
         }
         files.write_json(temporary / MANIFEST_FILE, manifest)
     return manifest
+
+
+def final_format(source: Source, *, merge: bool) -> str:
+    """How a model is written at the end of its training: adapters apart, unless they are to be merged or there are
+    none, or what they were trained over is nothing that others can open."""
+    described = described_in(source.checkpoint)
+    apart = described.lora is not None and not merge and not files.is_file(Path(described.name) / STATE)
+    return APART if apart and not find_model(described.name, revision=described.revision).is_adapter else WHOLE
 
 
 def _check_has_adapters(model: Pretrained, source: Source) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from clew.bundle.sampling import Sampling, block_ends, draw, weights
 from clew.core import files
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
-from clew.models.pretrained import Pretrained, open_checkpoint, open_pretrained
-from clew.models.pretrained_names import choose_template, name_model, system_of
-from clew.runs.checkpoints import STATE
+from clew.models.pretrained import Pretrained, open_pretrained
+from clew.models.pretrained_names import system_of
+from clew.traces.named_models import name_model
 
 
 class PretrainedModel:
@@ -49,6 +48,9 @@ class PretrainedModel:
         self.name = name or model.place.name
         self.context_length = model.context_length
         self._end = int(end)
+        # What lies in the model's folder (a repetition penalty, a temperature) would change what is drawn.
+        network: Any = model.module
+        network.generation_config = importlib.import_module("transformers").GenerationConfig()
 
     def provenance(self) -> dict[str, Any]:
         """Kind, path, hashes, template and system text."""
@@ -102,7 +104,6 @@ class PretrainedModel:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt, device=device)
             mask[row, longest - len(prompt) :] = 1
-        # Settings that lie in the model's folder (a repetition penalty, a temperature) would change what is drawn.
         settings = transformers.GenerationConfig(
             max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=self._end, pad_token_id=self._end
         )
@@ -148,15 +149,13 @@ class _Drawn:
 
 
 def open_answers(name: str, *, template: str = "auto", system: str | None = None) -> PretrainedModel:
-    """The Hugging Face model `name` as one that answers: a folder, an id, a folder of adapters, a checkpoint of ours.
+    """The Hugging Face model `name` as one that answers: a folder, an id, a folder of adapters, a run or checkpoint of
+    ours.
 
     `system` None: the text that it was trained with, where that is known. Raises `ClewError`.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    folder = Path(name)
-    if files.is_file(folder / STATE):
-        named = name_model(name, template)
-        return PretrainedModel(open_checkpoint(folder, device=device), named.template, system=system or "", name=name)
-    model = open_pretrained(name, device=device)
+    named = name_model(name, template)
+    where = str(named.checkpoint or name)
+    model = open_pretrained(where, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     text = system_of(model.place.folder) if system is None else system
-    return PretrainedModel(model, choose_template(model.chat, template), system=text, name=name)
+    return PretrainedModel(model, named.template, system=text, name=name)

@@ -13,7 +13,9 @@ from clew.core import files
 from clew.core.errors import CheckpointError, UsageError
 from clew.models.pretrained_folder import Place, base_of, check_model, context_length, find_model
 from clew.models.pretrained_tokenizer import ChatTokenizer, open_chat_tokenizer
+from clew.recipes.base import read_yaml
 from clew.runs.checkpoints import STATE, read_state
+from clew.runs.folder import RECIPE
 from clew.traces.named_models import FOREIGN, NamedModel
 
 
@@ -58,8 +60,12 @@ def name_model(name: str, template: str = "auto", *, add_tokens: bool = False) -
     folder = Path(name)
     if files.is_file(folder / STATE):
         described = described_in(folder)
+        added = described.added_tokens
+        while files.is_file(Path(described.name) / STATE):  # a run that went on from another's checkpoint
+            described = described_in(Path(described.name))
+            added = (*described.added_tokens, *added)
         place = find_model(described.name, revision=described.revision)
-        known = name_at(place, template if template != "auto" else _template_of_run(folder), described.added_tokens)
+        known = name_at(place, template if template != "auto" else _template_of_run(folder), added)
         return NamedModel(name, FOREIGN, known.text, known.template, folder, None, known.context_length)
     place = find_model(name)
     known = name_at(place, template, None if add_tokens else ())
@@ -115,7 +121,10 @@ def choose_template(chat: ChatTokenizer, template: str) -> ChatTemplate:
 
 
 def system_of(folder: Path) -> str:
-    """The system text that the model in an exported folder was trained with."""
+    """The system text that the model was trained with: in the folder of an export, or a checkpoint in its run."""
+    beside = folder.absolute().parent.parent / RECIPE
+    if files.is_file(folder / STATE) and files.is_file(beside):
+        return str(read_yaml(beside).get("system_instruction", ""))
     if not files.is_file(folder / MANIFEST_FILE):
         return ""
     manifest = files.read_json(folder / MANIFEST_FILE, what="the manifest of an export")

@@ -51,8 +51,8 @@ class ChatModel(Section):
     template: str = "auto"
     """Chat template: turns, chatml, the path of a Jinja file; auto: the model's own, or turns."""
     add_tokens: bool = False
-    """Whether the tokenizer of a Hugging Face model gets those markers of the template that it lacks, and the model rows
-    for them, which are learned."""
+    """Whether a Hugging Face tokenizer gets those markers of the template that it lacks, and the model rows for them,
+    which are learnt."""
 
 
 class Lora(Section):

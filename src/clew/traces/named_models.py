@@ -23,7 +23,8 @@ BASE = "base"
 OURS, FOREIGN = "gpt", "pretrained"
 """Kinds of models: a GPT of ours (`base` among them), and those of other libraries."""
 FOREIGN_MODELS = "clew.models.pretrained_names:name_model"
-"""`name_model(name, template, add_tokens=False) -> NamedModel` for what is none of ours: a Hugging Face folder or id, an adapter."""
+"""`name_model(name, template, add_tokens=False) -> NamedModel` for what is none of ours: a Hugging Face
+folder or id, an adapter."""
 
 
 @dataclass(frozen=True)
