@@ -88,8 +88,12 @@ def build(store: TraceStore, request: BuildRequest, folder: Path | None = None, 
     chosen = _choose(store, request, request.limit if limit is None else limit)
     if not chosen:
         count = store.count()
-        held = f"none of the {count:,} traces passes {canonical_json(request.filters)[:200]}" if count else "no traces"
-        raise InvalidError(f"The dataset '{request.dataset_key}' would be empty: in {store.name} there are {held}.")
+        told = (
+            f"none of the {count:,} traces in {store.name} passes its filters {canonical_json(request.filters)[:200]}"
+            if count
+            else f"{store.name} holds no traces yet"
+        )
+        raise InvalidError(f"The dataset '{request.dataset_key}' would be empty: {told}.")
     manifest = _manifest(store, request, chosen)
     path = (folder or store.datasets_folder) / folder_name(manifest.dataset_key) / "manifest.json"
     try:

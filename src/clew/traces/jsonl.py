@@ -43,7 +43,7 @@ class LineError(InvalidError):
 
     def __init__(self, file: str, number: int, column: int, told: str) -> None:
         super().__init__(f"{file}:{number}:{column}: {told}")
-        self.line, self.column, self.told = number, column, told
+        self.file, self.line, self.column, self.told = file, number, column, told
 
 
 Bad = Callable[[LineError], None]

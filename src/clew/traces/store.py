@@ -8,10 +8,11 @@ with TraceStore.open("data/traces.db") as store:
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 from clew.core.errors import EvidenceError
 from clew.core.files import canonical_json, sha256_of
 from clew.databases.engine import Connection, Database
+from clew.databases.together import Together
 from clew.traces.filters import matches
 from clew.traces.moments import now
 from clew.traces.records import Records
@@ -87,6 +89,7 @@ class TraceStore(Records):
         self.database = database
         self.name = database.name
         """The database as messages call it: a path, or a URL without its password."""
+        self._together = Together(self._insert)
 
     @classmethod
     def open(cls, where: str | Path = DEFAULT_PLACE, *, create: bool = True) -> Self:
@@ -136,10 +139,27 @@ class TraceStore(Records):
         """
         moment = now()
         rows = [_row(trace, moment, index) for index, trace in enumerate(traces)]
-        if rows:
-            with self.database.writing("write into") as connection:
-                connection.execute(sa.insert(TRACES), rows)
+        if rows and self.database.path is not None:
+            self._together(rows)
+        elif rows:
+            self._insert(rows)
         return [Stored(row["id"], row["created_at"], row["content"], row["sha256"]) for row in rows]
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        with self.database.writing("write into") as connection:
+            connection.execute(sa.insert(TRACES), rows)
+
+    def add_many(self, traces: Iterable[Trace]) -> list[str]:
+        """Write any number of traces in one transaction, all or none, some at a time in memory; return their ids.
+
+        Others that would write wait meanwhile. Raises as `add` does, and whatever `traces` raises: then none is there.
+        """
+        moment, ids, coming = now(), list[str](), enumerate(traces)
+        with self.database.writing("write into") as connection:
+            while rows := [_row(trace, moment, index) for index, trace in itertools.islice(coming, _AT_ONCE)]:
+                connection.execute(sa.insert(TRACES), rows)
+                ids += [row["id"] for row in rows]
+        return ids
 
     def get(self, trace_id: str) -> Stored:
         """The trace of that id. Raises `NotFoundError`."""
