@@ -19,7 +19,7 @@ from clew.recipes.families import find_family
 from clew.runs.checkpoints import MODEL, STATE, find_checkpoint, read_state, steps
 from clew.runs.folder import MANIFEST, Run, create_run, open_run
 from clew.runs.progress import Progress
-from clew.training.backends import Processes, Say, find_backend
+from clew.training.backends import Processes, Say, choose, find_backend
 
 
 def say_on_stderr(text: str) -> None:
@@ -50,6 +50,7 @@ def train(
 
     Every process of a torchrun calls this; the leader makes the folder and speaks. Raises `ClewError`.
     """
+    backend = choose(backend, say if leads() else _silent)
     trains = find_backend(backend)
     with trains.processes(recipe) as processes:
         say = say if processes.leads else _silent
@@ -61,6 +62,8 @@ def train(
             parent = _parent(recipe.start_from) if recipe.start_from else None
             folder = str(create_run(runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep).folder)
         run = open_run(Path(processes.share(folder)))
+        if processes.leads:
+            run.update(backend=backend)
         say(f"run {run.folder}")
         with _held(run, processes), _end_recorded(run, processes):
             progress = trains.run(recipe, prepared, run, processes, say=say, shows=shows)
@@ -72,17 +75,20 @@ def resume(
     *,
     checkpoint: str = "latest",
     moved: Mapping[str, str] | None = None,
-    backend: str = "torch",
+    backend: str | None = None,
     say: Say = say_on_stderr,
     shows: bool = True,
 ) -> Progress:
     """Continue `run` from its `checkpoint` (latest, best or a step), to the bits of a run that was never stopped.
 
     `moved`: where the same evidence lies now, by the recipe's name for the place ({"data_dir": ...}, {"db": ...}).
+    `backend`: the library that trains, where it shall be another than the one that the run began with; a checkpoint
+    is the same for all of them, but they round differently.
     Raises `ClewError` when recipe, evidence or tokenizer are not those that the run began with.
     """
     family = find_family(str(run.manifest["objective"]))
     recipe = run.read_recipe(recipe_class(family.objective))
+    backend = choose(backend or str(run.manifest.get("backend", "torch")), say if leads() else _silent)
     trains = find_backend(backend)
     for name, place in (moved or {}).items():
         known = family.place.rpartition(".")[2]
@@ -105,6 +111,8 @@ def resume(
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
         with _end_recorded(run, processes):
+            if processes.leads:
+                run.update(backend=backend)
             progress = trains.run(recipe, prepared, run, processes, checkpoint=where, say=say, shows=shows)
             return _ended_as(progress, run, processes)
 
