@@ -88,7 +88,8 @@ def resume(
     """
     family = find_family(str(run.manifest["objective"]))
     recipe = run.read_recipe(recipe_class(family.objective))
-    backend = choose(backend or str(run.manifest.get("backend", "torch")), say if leads() else _silent)
+    before = str(run.manifest.get("backend", "torch"))
+    backend = choose(backend or before, say if leads() else _silent)
     trains = find_backend(backend)
     for name, place in (moved or {}).items():
         known = family.place.rpartition(".")[2]
@@ -111,6 +112,8 @@ def resume(
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
         with _end_recorded(run, processes):
+            if backend != before:
+                say(f"note: not bit for bit as before, since it changed: backend {before} -> {backend}")
             if processes.leads:
                 run.update(backend=backend)
             progress = trains.run(recipe, prepared, run, processes, checkpoint=where, say=say, shows=shows)

@@ -28,7 +28,7 @@ from clew.training.devices import Placement
 from clew.training.fit import fit
 from clew.training.objective import Objective
 from clew.training.torch_backend import enough_memory, start_from
-from clew.training.tunix_llama import rotating
+from clew.training.tunix_llama import Layout, rotating
 from clew.training.tunix_steps import TunixSteps
 
 
@@ -38,9 +38,7 @@ def processes(recipe: Recipe) -> Iterator[Placement]:
     training = recipe.training
     _check(training)
     with devices.placement(training.model_copy(update={"device": "cpu", "precision": "float32"})) as placement:
-        _choose_platform(training.device)
-        # Read when JAX makes its device, of which a process has one.
-        os.environ.setdefault("NPROC", str(torch.get_num_threads()))
+        _choose_platform(training.device, torch.get_num_threads())
         with jax.default_matmul_precision("float32"):
             yield placement
 
@@ -64,14 +62,15 @@ def run(
         objective: Objective = find_family(recipe.objective).part("make")(prepared, run.folder, placement)
         if checkpoint is None and run.manifest.get("parent"):
             start_from(run, objective)
-        steps = TunixSteps(objective, recipe.training)
-        run.update(status="running", device=described)
-        parameters = sum(parameter.numel() for parameter in objective.model.parameters())
-        say(
-            f"{parameters:,} parameters, {objective.planned_steps():,} steps planned, {described['library']}, "
-            f"{described['device']}, float32"
-        )
-        with rotating(steps.rope_theta):
+        layout = Layout(objective.model)
+        with rotating(layout.sizes.rope_theta):
+            steps = TunixSteps(objective, layout, recipe.training)
+            run.update(status="running", device=described)
+            parameters = sum(parameter.numel() for parameter in objective.model.parameters())
+            say(
+                f"{parameters:,} parameters, {objective.planned_steps():,} steps planned, {described['library']}, "
+                f"{described['device']}, float32"
+            )
             return fit(objective, run, recipe.training, placement, checkpoint=checkpoint, shows=shows, steps=steps)
 
 
@@ -93,11 +92,12 @@ def _check(training: Training) -> None:
             raise UsageError(f"The backend tunix has no {what}, or train with --backend torch.")
 
 
-def _choose_platform(device: str) -> None:
-    """Have JAX compute on `device` (auto: what JAX_PLATFORMS says, or the accelerator that is here).
+def _choose_platform(device: str, threads: int) -> None:
+    """Have JAX compute on `device` (auto: what JAX_PLATFORMS says, or the accelerator that is here), on so many
+    threads where that is the processor. A process chooses once, for JAX makes its devices once.
 
-    Where there is none JAX is told so: it would otherwise look for one, and may wait for it. Raises `UsageError` for
-    a device that JAX does not have here.
+    Where there is no accelerator JAX is told so: it would otherwise look for one, and may wait for it. Raises
+    `UsageError` for a device that JAX does not have here.
     """
     kind = device.partition(":")[0]
     if kind == "auto":
@@ -108,6 +108,8 @@ def _choose_platform(device: str) -> None:
         jax.config.update("jax_platforms", kind)
     else:
         raise UsageError(f"JAX has no device '{device}' here. With --backend tunix they are auto, cpu, cuda, tpu.")
+    before = os.environ.get("NPROC")
+    os.environ["NPROC"] = str(threads)
     try:
         found = jax.devices()[0].platform
     except RuntimeError as error:
@@ -115,6 +117,10 @@ def _choose_platform(device: str) -> None:
             f"JAX finds no device '{device}' on this machine ({str(error).splitlines()[0].rstrip('.')}). Use --device "
             "cpu."
         ) from error
+    finally:
+        os.environ.pop("NPROC")
+        if before is not None:
+            os.environ["NPROC"] = before
     if kind not in ("auto", {"gpu": "cuda"}.get(found, found)):
         raise UsageError(f"JAX computes on {found} in this process already, and --device says {device}.")
 
@@ -135,11 +141,11 @@ def _describe(placement: Placement) -> dict[str, Any]:
 def _differences(run: Run, now: dict[str, Any]) -> list[str]:
     """What is not as it was when the run last trained: then it continues, but not to the same bits."""
     before = run.manifest.get("device")
-    before = before if isinstance(before, dict) else {}
+    before = before if isinstance(before, dict) and "library" in before else now
     changed = [
-        f"{name} {before.get(name, 'torch')} -> {now[name]}"
+        f"{name} {before.get(name)} -> {now[name]}"
         for name in ("library", "device", "threads")
-        if before and before.get(name) != now[name]
+        if before.get(name) != now[name]
     ]
     return [f"note: not bit for bit as before, since it changed: {', '.join(changed)}"] if changed else []
 

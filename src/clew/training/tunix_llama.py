@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from flax import nnx
+from torch.nn import Module
 
 from clew.core.errors import UsageError
 from clew.models.gpt import GPT, NORM_EPS, ROPE_BASE
@@ -67,7 +69,7 @@ class Piece:
 class Layout:
     """How a model's parameters lie in tunix's Llama 3."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Module) -> None:
         """Raises `UsageError` for a model that is no Llama, or one with parts that tunix's has not."""
         self.sizes, self.pieces = _of_gpt(model) if isinstance(model, GPT) else _of_hugging_face(model)
         self._shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
@@ -86,10 +88,14 @@ class Layout:
         return held
 
 
-def build(sizes: Sizes) -> Any:
-    """tunix's Llama 3 of these sizes, in float32, with weights that mean nothing yet."""
-    llama3, nnx = importlib.import_module("tunix.models.llama3.model"), importlib.import_module("flax.nnx")
-    return llama3.Llama3(llama3.ModelConfig(**vars(sizes)), rngs=nnx.Rngs(0))
+def build(sizes: Sizes, arrays: Mapping[Path, Array]) -> Any:
+    """tunix's Llama 3 of these sizes, in float32, with the weights `arrays`."""
+    llama3: Any = importlib.import_module("tunix.models.llama3.model")
+    # Without weights first: drawing some would cost memory and seconds, and mean nothing.
+    model: Any = nnx.eval_shape(lambda: llama3.Llama3(llama3.ModelConfig(**vars(sizes)), rngs=nnx.Rngs(0)))
+    for path, variable in nnx.state(model, nnx.Param).flat_state():
+        variable.set_value(jnp.array(arrays[path], jnp.float32))
+    return model
 
 
 @contextlib.contextmanager
@@ -165,7 +171,7 @@ def _norms(layer: Path, before_attention: str, before_mlp: str, width: int) -> l
     ]
 
 
-def _of_hugging_face(model: nn.Module) -> tuple[Sizes, list[Piece]]:
+def _of_hugging_face(model: Module) -> tuple[Sizes, list[Piece]]:
     config: Any = getattr(model, "config", None)
     kind = getattr(config, "model_type", type(model).__name__)
     if kind != "llama" or type(model).__name__ != "LlamaForCausalLM":
@@ -177,6 +183,7 @@ def _of_hugging_face(model: nn.Module) -> tuple[Sizes, list[Piece]]:
     for wanted, value, what in (
         ("default", turns.get("rope_type", "default"), "scaled rotary positions"),
         ("silu", config.hidden_act, "another activation than SiLU"),
+        (0.0, config.attention_dropout, "dropout in its attention"),
         (False, config.attention_bias, "biases in its attention"),
         (False, config.mlp_bias, "biases in its MLP"),
     ):

@@ -10,7 +10,7 @@ folder (which it would resume from without a word) is never made.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +22,7 @@ from flax import nnx
 from tunix.sft.peft_trainer import PeftTrainer, TrainingConfig
 
 from clew.core.errors import ClewError, UsageError
+from clew.core.randomness import generator
 from clew.recipes.base import Training
 from clew.training.objective import Objective, Shard
 from clew.training.optimizers import Optimizer
@@ -30,8 +31,10 @@ from clew.training.tunix_llama import Array, Layout, Path, build
 
 _IGNORED = -100
 """Target of a position that is not scored."""
-_TOLERANCE = 1e-3
-"""By how much of itself the first loss may differ from torch's on the same weights and batch."""
+_TOLERANCE = 1e-4
+"""By how much logits may differ from torch's: of themselves, where they are large."""
+_CHECKED = 64
+"""Tokens that they are compared on, before anything is trained."""
 _MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq"}
 """Adam's moments, as optax and as torch call them."""
 _COUNTS = ("count", "gradient_step")
@@ -42,21 +45,23 @@ class TunixSteps:
     """Steps of an objective whose model tunix has, and whose batches are packed rows: `tokens` and `documents`
     [rows, length], and `targets` of the same shape, or those of the places `chosen` alone."""
 
-    def __init__(self, objective: Objective, training: Training) -> None:
-        """Raises `UsageError` where the model is none that tunix trains."""
+    def __init__(self, objective: Objective, layout: Layout, training: Training) -> None:
+        """Within `rotating`. Raises `UsageError` for a part that does not train, `ClewError` where tunix's model
+        computes something else than the objective's."""
         if objective.frozen or len(objective.trainable()) != sum(1 for _ in objective.model.parameters()):
             raise UsageError("The backend tunix trains whole models, and a part of this one is frozen: use torch.")
         self._objective, self._training = objective, training
-        self._layout = Layout(objective.model)
-        self.rope_theta = self._layout.sizes.rope_theta
+        self._layout = layout
+        weights = _drawn(objective.model)
         self._trainer = PeftTrainer(
-            build(self._layout.sizes),
+            build(layout.sizes, layout.arrays(weights)),
             _optimizer(training),
             TrainingConfig(
                 eval_every_n_steps=2**31 - 1,  # evaluations are the loop's
                 gradient_accumulation_steps=training.accumulation if training.accumulation > 1 else None,
             ),
         )
+        _check(objective.model, self._trainer.model, weights, layout.sizes.vocab_size)
         self._trainer.is_managed_externally = True
         self._trainer.with_loss_fn(_loss, has_aux=True)
         self._nats: list[Any] = []
@@ -65,12 +70,10 @@ class TunixSteps:
         self._count = 0
         self._in_torch = False
         """Whether the objective's model and the optimiser hold what the trainer holds."""
-        self._compared = False
 
     def begin(self, optimizer: Optimizer) -> None:
         """Take weights and moments, new or restored."""
-        weights = {name: value.detach().cpu().numpy() for name, value in self._objective.trainable().items()}
-        _write(self._trainer.model, nnx.Param, self._layout.arrays(weights))
+        write_arrays(self._trainer.model, nnx.Param, self._weights())
         held: dict[str, dict[str, Array]] = {"exp_avg": {}, "exp_avg_sq": {}, "step": {}}
         for key, value in optimizer.tensors().items():
             name, _, field = key.rpartition("/")
@@ -78,7 +81,7 @@ class TunixSteps:
         self._count = max((int(value) for value in held["step"].values()), default=0)
         moments = {field: self._layout.arrays(held[field]) if self._count else {} for field in _MOMENTS.values()}
         values: dict[Path, Any] = {}
-        for path, array in _read(self._trainer.optimizer, nnx.optimizer.OptState).items():
+        for path, array in read_arrays(self._trainer.optimizer, nnx.optimizer.OptState).items():
             if path[-1] in _COUNTS:
                 values[path] = np.full(array.shape, self._count, array.dtype)
             elif (found := _moment(path)) is not None:
@@ -86,14 +89,13 @@ class TunixSteps:
                 values[path] = moments[field].get(place, np.zeros(array.shape, array.dtype))
             else:
                 values[path] = array
-        _write(self._trainer.optimizer, nnx.optimizer.OptState, values)
+        write_arrays(self._trainer.optimizer, nnx.optimizer.OptState, values)
         self._in_torch = True
 
     def take(self, optimizer: Optimizer, step: int, rate: float, *, logs: bool, stop: threading.Event) -> Step:
         """One call of tunix's `train`, with the micro-batches of the step."""
         parts = self._training.accumulation
-        batches = [self._objective.batch(step, Shard(part, parts)) for part in range(parts)]
-        inputs = [_inputs(batch) for batch in batches]
+        inputs = [_inputs(self._objective.batch(step, Shard(part, parts))) for part in range(parts)]
         total = sum(int((each["targets"] != _IGNORED).sum()) for each in inputs)
         if not total:
             return Step({}, 0.0, 0, stop.is_set())
@@ -104,8 +106,6 @@ class TunixSteps:
         self._nats.clear()
         self._trainer.train(inputs)
         loss = sum(float(nats) for nats in self._nats) / total
-        if not self._compared:
-            self._compare(batches, loss)
         self._count += 1
         self._in_torch = False
         return Step({"loss": loss}, _gradient_norm(self._trainer.optimizer), total, stop.is_set())
@@ -114,12 +114,12 @@ class TunixSteps:
         """Put weights and moments into the objective's model and into `optimizer`, in the names and layout of torch."""
         if self._in_torch:
             return
-        weights = self._layout.named(_read(self._trainer.model, nnx.Param))
+        weights = self._layout.named(read_arrays(self._trainer.model, nnx.Param))
         with torch.no_grad():
             for name, parameter in self._objective.trainable().items():
                 parameter.copy_(torch.from_numpy(weights[name]))
         moments: dict[str, dict[Path, Array]] = {"exp_avg": {}, "exp_avg_sq": {}}
-        for path, array in _read(self._trainer.optimizer, nnx.optimizer.OptState).items():
+        for path, array in read_arrays(self._trainer.optimizer, nnx.optimizer.OptState).items():
             if (found := _moment(path)) is not None:
                 moments[found[0]][found[1]] = array
         tensors = {f"{name}/step": torch.tensor(float(self._count)) for name in weights}
@@ -129,34 +129,61 @@ class TunixSteps:
         optimizer.load(tensors)
         self._in_torch = True
 
-    @torch.no_grad()
-    def _compare(self, batches: Sequence[Any], loss: float) -> None:
-        """Hold the loss of the first step against torch's, whose model still has the weights that it was taken with."""
-        losses = [self._objective.loss(batch) for batch in batches]
-        weight = sum(float(each.weight) for each in losses)
-        expected = sum(float(each.total) * float(each.weight) for each in losses) / weight
-        if not abs(loss - expected) <= _TOLERANCE * abs(expected):
-            raise ClewError(
-                f"On the first batch tunix gives a loss of {loss:.6g} and torch one of {expected:.6g}, on the same "
-                "weights: they do not compute the same model here, so nothing was trained. Use --backend torch, and "
-                "report the versions of jax and google-tunix."
-            )
-        self._compared = True
+    def _weights(self) -> dict[Path, Array]:
+        """The weights of the objective's model, by path in tunix's."""
+        trains = self._objective.trainable()
+        return self._layout.arrays({name: value.detach().cpu().numpy() for name, value in trains.items()})
+
+
+@torch.no_grad()
+def _check(model: torch.nn.Module, theirs: Any, weights: Mapping[str, Array], vocab_size: int) -> None:
+    """Hold the logits of tunix's model, which has these `weights`, against those that `model` would have with them.
+
+    Raises `ClewError` where they differ.
+    """
+    device = next(model.parameters()).device
+    tokens = generator(0, "parity").integers(0, vocab_size, (1, _CHECKED))
+    held = {name: torch.from_numpy(array).to(device) for name, array in weights.items()}
+    answer = torch.func.functional_call(model, held, (torch.from_numpy(tokens).to(device),))
+    expected = (answer if isinstance(answer, torch.Tensor) else answer.logits).float().cpu().numpy()
+    one_document, positions = jnp.zeros((1, _CHECKED), jnp.int32), jnp.arange(_CHECKED)[None]
+    found = nnx.jit(_logits)(theirs, jnp.asarray(tokens, jnp.int32), one_document, positions)
+    difference = float(np.abs(np.asarray(found) - expected).max())
+    if not difference <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ClewError(
+            f"With the same weights the logits of tunix differ from torch's by {difference:.3g}: they do not compute "
+            "the same model here, so nothing was trained. Use --backend torch, and report the versions of jax and "
+            "google-tunix."
+        )
+
+
+def _drawn(model: torch.nn.Module) -> dict[str, Array]:
+    """Weights with which every part of `model` matters to its logits: those that training begins with may hide a
+    difference that comes out later."""
+    random = generator(0, "parity", 1)
+    drawn = {}
+    for name, parameter in model.named_parameters():
+        array = random.standard_normal(tuple(parameter.shape), np.float32)
+        drawn[name] = array * np.float32(2 / np.sqrt(array.shape[-1])) if array.ndim > 1 else 1 + array / 4
+    return drawn
 
 
 def _loss(
     model: Any, tokens: jax.Array, targets: jax.Array, documents: jax.Array, positions: jax.Array, scale: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy over the targets that are scored, times `scale`; and its plain sum in nats.
-
-    A token attends to the earlier ones of its own document alone.
-    """
-    length = tokens.shape[1]
-    same = documents[:, :, None] == documents[:, None, :]
-    logits, _ = model(tokens, positions, None, same & jnp.tril(jnp.ones((length, length), bool)))
+    """Cross-entropy over the targets that are scored, times `scale`; and its plain sum in nats."""
+    logits = _logits(model, tokens, documents, positions)
     each = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), jnp.maximum(targets, 0))
     nats = jnp.where(targets == _IGNORED, 0.0, each).sum()
     return nats * scale, nats
+
+
+def _logits(model: Any, tokens: jax.Array, documents: jax.Array, positions: jax.Array) -> jax.Array:
+    """Logits [rows, length, vocab_size]. A token attends to the earlier ones of its own document alone."""
+    length = tokens.shape[1]
+    same = documents[:, :, None] == documents[:, None, :]
+    logits: jax.Array = model(tokens, positions, None, same & jnp.tril(jnp.ones((length, length), bool)))[0]
+    return logits
 
 
 def _inputs(batch: Any) -> dict[str, Any]:
@@ -218,7 +245,7 @@ def _optimizer(training: Training) -> optax.GradientTransformation:
 
 
 def _set_learning_rate(optimizer: Any, rate: float) -> None:
-    _write(
+    write_arrays(
         optimizer,
         nnx.optimizer.OptState,
         {path: np.float32(rate) for path in _paths(optimizer) if path[-1] == "learning_rate"},
@@ -242,12 +269,12 @@ def _moment(path: Path) -> tuple[str, Path] | None:
     return None
 
 
-def _read(module: Any, kind: Any) -> dict[Path, Array]:
+def read_arrays(module: Any, kind: Any) -> dict[Path, Array]:
     """The arrays of a `kind` of variables in `module`, by path."""
     return {path: np.asarray(variable[...]) for path, variable in nnx.state(module, kind).flat_state()}
 
 
-def _write(module: Any, kind: Any, arrays: Mapping[Path, Any]) -> None:
+def write_arrays(module: Any, kind: Any, arrays: Mapping[Path, Any]) -> None:
     """Put copies of `arrays` into the variables of a `kind` in `module` that stand at their paths."""
     for path, variable in nnx.state(module, kind).flat_state():
         if path in arrays:
