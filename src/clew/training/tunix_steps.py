@@ -9,6 +9,7 @@ folder (which it would resume from without a word) is never made.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -161,10 +162,11 @@ def _drawn(model: torch.nn.Module) -> dict[str, Array]:
     """Weights with which every part of `model` matters to its logits: those that training begins with may hide a
     difference that comes out later."""
     random = generator(0, "parity", 1)
-    drawn = {}
+    drawn: dict[str, Array] = {}
     for name, parameter in model.named_parameters():
         array = random.standard_normal(tuple(parameter.shape), np.float32)
-        drawn[name] = array * np.float32(2 / np.sqrt(array.shape[-1])) if array.ndim > 1 else 1 + array / 4
+        scaled = array * 2 / math.sqrt(array.shape[-1]) if array.ndim > 1 else 1 + array / 4
+        drawn[name] = scaled.astype(np.float32)
     return drawn
 
 
