@@ -1,31 +1,25 @@
 """What a chat model answers to the questions of an eval set, and what a judge makes of each answer.
 
-A model is asked through the chat template that it was trained with, never with the raw prompt. An evaluation is a
-file of rows, one JSON object a line, that keep the question, the expected answer, what was written, its score, the
-tokens used and the time; beside it stands a `.meta.json` that says by which model, questions, judge and sampling.
+A model is asked through the chat template that it was trained with, never with the raw prompt. What comes of it are
+rows (`evaluation_rows`) that keep the question, the expected answer, what was written, its score, tokens and time.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import pydantic
-
-from clew.bundle.chat import ChatTemplate, conversation_of
+from clew.bundle.chat import TEMPLATE_FILE, ChatTemplate, conversation_of, read_template
 from clew.bundle.generate import BATCH_SIZE, Completion, generate, stop_token
-from clew.bundle.load import Bundle
+from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.names import MANIFEST_FILE, MODEL_FILE
 from clew.bundle.sampling import Sampling
 from clew.core import files
-from clew.core.errors import EvidenceError, UsageError
-from clew.core.intervals import mean_interval, wilson
+from clew.core.errors import BundleError, UsageError
 from clew.core.randomness import generator
 from clew.traces.evalset import EvalSet, Question
+from clew.traces.evaluation_rows import Row
 from clew.traces.judges import Judge, answer_of, find_judge
 
 DEFAULT_JUDGE = "answer"
@@ -61,6 +55,31 @@ class ChatModel(Protocol):
         Draws are keyed by the sampling's seed, the question's key and the position: equal questions with different
         keys are answered differently, and a question is answered alike whatever is asked beside it.
         """
+
+
+def open_bundle_model(
+    folder: Path | str, *, name: str = "", batch_size: int = BATCH_SIZE, threads: int = 1
+) -> BundleModel:
+    """Open the bundle in `folder` with the chat template and the system text that it was exported with.
+
+    `threads`: of the CPU, 0 for all cores. Raises `BundleError` for a bundle that is none, or that does not chat.
+    """
+    bundle = load_bundle(folder, threads=threads)
+    path = bundle.folder / TEMPLATE_FILE
+    if not files.is_file(path):
+        raise BundleError(
+            f"{bundle.folder} has no {TEMPLATE_FILE}: its model was not trained to chat. Use a bundle of `clew train "
+            "sft`, or export its run again."
+        )
+    chat = (bundle.manifest or {}).get("chat")
+    told = chat if isinstance(chat, dict) else {}
+    specials = told.get("special_tokens")
+    if specials is not None and not (isinstance(specials, list) and all(isinstance(each, str) for each in specials)):
+        raise BundleError(f"{bundle.folder / MANIFEST_FILE}: 'special_tokens' is no list of tokens. Export it again.")
+    template = read_template(path, specials)
+    return BundleModel(
+        bundle, template, system=str(told.get("system_instruction") or ""), name=name, batch_size=batch_size
+    )
 
 
 class BundleModel:
@@ -114,114 +133,6 @@ class BundleModel:
     def _prompts(self, questions: Sequence[str]) -> list[list[int]]:
         conversations = (conversation_of(question, self.system) for question in questions)
         return [self.template.encode_prompt(self.bundle.tokenizer, messages) for messages in conversations]
-
-
-class Row(pydantic.BaseModel):
-    """One question, answered and judged. Keys that another tool adds are left out, the first four must be there."""
-
-    model_config = pydantic.ConfigDict(frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    id: str = pydantic.Field(min_length=1)
-    """Of the question; two evaluations are paired by it."""
-    prompt: str = pydantic.Field(min_length=1)
-    """The question itself, without template."""
-    expected_answer: str = pydantic.Field(min_length=1)
-    """What the judge compared with."""
-    score: float = pydantic.Field(ge=0, le=1)
-    """What the judge said, 0 to 1."""
-    category: str | None = None
-    """As in the eval set."""
-    difficulty: str | None = None
-    """As in the eval set."""
-    section: str | None = None
-    """As in the eval set."""
-    completion: str = ""
-    """All that the model wrote."""
-    answer: str | None = None
-    """What stands after the last `Answer:` of it; null where there is none."""
-    judge: str = ""
-    """Name of the judge."""
-    tokens: int = pydantic.Field(default=0, ge=0)
-    """Tokens that the model wrote, the end of its turn included."""
-    prompt_tokens: int = pydantic.Field(default=0, ge=0)
-    """Tokens that it read, template and system text included."""
-    seconds: float = pydantic.Field(default=0.0, ge=0)
-    """Its share of the time that its batch took."""
-    finished: bool = True
-    """Whether the model ended its turn; otherwise it was cut at the sampling's `max_tokens`."""
-    model: str = ""
-    """Name of the model."""
-    seed: int = 0
-    """Of the sampling."""
-
-
-ROWS = files.json_lines_output("an evaluation", "id", "prompt", "expected_answer", "score")
-META = files.json_output("what an evaluation was made with", "rows_sha256", "judge", "sampling", "model")
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What an evaluation says in numbers."""
-
-    examples: int
-    mean_score: float
-    low: float
-    """95% interval of the mean: Wilson's where every score is 0 or 1, else by bootstrap."""
-    high: float
-    unfinished: int
-    """Answers that were cut at `max_tokens`."""
-    tokens: int
-    """Written in all answers together."""
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Rows, and what they were made with where that is known (see `write_evaluation`)."""
-
-    rows: tuple[Row, ...]
-    meta: Mapping[str, Any]
-    path: str = ""
-
-    @property
-    def figures(self) -> Figures:
-        """Mean, interval, counts."""
-        return figures(self.rows)
-
-    @property
-    def judge(self) -> str:
-        """Name of the judge of all rows, empty where it is not known."""
-        return self.rows[0].judge if self.rows else ""
-
-    @property
-    def model(self) -> str:
-        """Name of the model, empty where it is not known."""
-        return self.rows[0].model if self.rows else ""
-
-
-def is_binary(scores: Sequence[float]) -> bool:
-    """Whether each score is 0 or 1, right or wrong."""
-    return all(score in (0.0, 1.0) for score in scores)
-
-
-def figures(rows: Sequence[Row]) -> Figures:
-    """The figures of rows; no rows give a mean of 0 within 0 to 1."""
-    scores = [row.score for row in rows]
-    low, high = wilson(sum(scores), len(scores)) if is_binary(scores) else mean_interval(scores)
-    return Figures(
-        examples=len(rows),
-        mean_score=sum(scores) / len(scores) if scores else 0.0,
-        low=low,
-        high=high,
-        unfinished=sum(not row.finished for row in rows),
-        tokens=sum(row.tokens for row in rows),
-        seconds=sum(row.seconds for row in rows),
-    )
-
-
-def set_sha256(rows: Sequence[Row] | Sequence[Question]) -> str:
-    """Hash of what was asked: ids, prompts and expected answers, in whatever order. Equal for equal questions alone."""
-    return files.sha256_of(files.canonical_json(sorted([row.id, row.prompt, row.expected_answer] for row in rows)))
 
 
 def choose(eval_set: EvalSet, max_examples: int, seed: int) -> list[Question]:
@@ -292,89 +203,6 @@ def _row(question: Question, completion: Completion, judge: Judge, model: str, s
     )
 
 
-def meta_path(path: Path) -> Path:
-    """Where it stands what the evaluation in `path` was made with: `eval.jsonl` has `eval.meta.json`."""
-    return path.with_suffix(".meta.json")
-
-
-def check_evaluation_output(path: Path) -> None:
-    """Raise `UsageError` unless an evaluation may be written to `path`: it replaces an earlier one and nothing else."""
-    files.check_output(path, ROWS)
-    files.check_output(meta_path(path), META)
-
-
-def write_evaluation(
-    path: Path, rows: Sequence[Row], model: ChatModel, sampling: Sampling, eval_set: EvalSet, judge: str
-) -> Evaluation:
-    """Write rows to `path`, each file whole or not at all, and beside them what they were made with."""
-    lines = "".join(json.dumps(row.model_dump(), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    meta = {
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows_sha256": files.sha256_of(lines),
-        "eval_set": {"path": eval_set.path, "sha256": eval_set.sha256, "questions": len(eval_set)},
-        "set_sha256": set_sha256(rows),
-        "judge": judge,
-        "sampling": asdict(sampling),
-        "model": {"name": model.name, "context_length": model.context_length, **model.provenance()},
-        "figures": asdict(figures(rows)),
-    }
-    check_evaluation_output(path)
-    with files.sentences_for(meta_path(path), "remove"):
-        meta_path(path).unlink(missing_ok=True)  # a kill in between leaves rows that no other file speaks for
-    files.write_text(path, lines, replaces=ROWS)
-    files.write_json(meta_path(path), meta, replaces=META)
-    return Evaluation(tuple(rows), meta, files.printable(path))
-
-
-def read_evaluation(path: Path | str) -> Evaluation:
-    """Read rows and what they were made with, where that stands beside them.
-
-    Raises `EvidenceError` naming file and line: no JSON, a key that is missing or does not fit, a repeated id, rows
-    of several judges, no rows at all, or rows that are not those that the file beside them was written with.
-    """
-    path = Path(path)
-    with files.sentences_for(path, "read"):
-        content = path.read_bytes()
-    rows: list[Row] = []
-    lines_of: dict[str, int] = {}
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        row = _read_row(line, f"{path}:{number}")
-        if row.id in lines_of:
-            raise EvidenceError(
-                f"{path}:{number}: the id '{row.id[:80]}' stands in line {lines_of[row.id]} as well. Evaluations are "
-                "paired by it, so it must be unique: evaluate again on an eval set whose ids differ."
-            )
-        if rows and row.judge != rows[0].judge:
-            raise EvidenceError(
-                f"{path}:{number}: this row was judged by '{row.judge}', the first by '{rows[0].judge}': their scores "
-                "have no common mean. Evaluate again with one judge."
-            )
-        lines_of[row.id] = number
-        rows.append(row)
-    if not rows:
-        raise EvidenceError(f"{path} holds no rows. `clew evaluate traces` writes such a file.")
-    beside = meta_path(path)
-    meta = files.read_json(beside, what="what an evaluation was made with") if files.is_file(beside) else {}
-    if not isinstance(meta, dict):
-        raise EvidenceError(f"{beside} holds no JSON object. Remove it, or evaluate again.")
-    if meta and meta.get("rows_sha256") != files.sha256_of(content):
-        raise EvidenceError(
-            f"{path} is not the file that {beside.name} was written with: it was altered since. Evaluate again."
-        )
-    return Evaluation(tuple(rows), meta, files.printable(path))
-
-
-def _read_row(line: bytes, where: str) -> Row:
-    try:
-        return Row.model_validate_json(line)
-    except pydantic.ValidationError as error:
-        fault = error.errors()[0]
-        if fault["type"] == "json_invalid":
-            raise EvidenceError(f"{where}: this is no JSON: {fault['ctx']['error']}.") from None
-        field = str(fault["loc"][0]) if fault["loc"] else "the line"
-        if fault["type"] == "missing":
-            raise EvidenceError(f"{where}: '{field}' is missing. A row of an evaluation has it.") from None
-        said = str(fault["msg"])
-        raise EvidenceError(f"{where}: '{field}': {said[:1].lower()}{said[1:]}.") from None
+def described(model: ChatModel) -> dict[str, Any]:
+    """What is kept of a model beside the rows that it made: its name, its context, and what it says of itself."""
+    return {"name": model.name, "context_length": model.context_length, **model.provenance()}
