@@ -12,7 +12,7 @@ from typing import Any
 
 from clew.core import files
 from clew.core.errors import EXIT_INTERRUPTED, ClewError, UsageError
-from clew.core.evidence import Prepared
+from clew.core.evidence import Prepared, TellsMore
 from clew.recipes import base, recipe_class
 from clew.recipes.base import Recipe
 from clew.recipes.families import find_family
@@ -43,10 +43,11 @@ def train(
     runs_dir: Path = Path("runs"),
     *,
     backend: str = "torch",
+    folder: Path | None = None,
     say: Say = say_on_stderr,
     shows: bool = True,
 ) -> tuple[Run, Progress]:
-    """Start a run of `recipe` in a new folder of `runs_dir` and train it to its end.
+    """Start a run of `recipe` in a new folder of `runs_dir`, or in the new `folder`, and train it to its end.
 
     Every process of a torchrun calls this; the leader makes the folder and speaks. Raises `ClewError`.
     """
@@ -55,18 +56,22 @@ def train(
     with trains.processes(recipe) as processes:
         say = say if processes.leads else _silent
         prepared = prepare(recipe)
-        folder: str | None = None
+        made: str | None = None
         if processes.leads:
             for line in prepared.describe():
                 say(line)
             parent = _parent(recipe.start_from) if recipe.start_from else None
-            folder = str(create_run(runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep).folder)
-        run = open_run(Path(processes.share(folder)))
-        if processes.leads:
-            run.update(backend=backend)
+            about = {"backend": backend} | (prepared.manifest() if isinstance(prepared, TellsMore) else {})
+            run = create_run(
+                runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep, folder=folder, about=about
+            )
+            made = str(run.folder)
+        run = open_run(Path(processes.share(made)))
         say(f"run {run.folder}")
         with _held(run, processes), _end_recorded(run, processes):
+            _around("begin", recipe, run, processes, say)
             progress = trains.run(recipe, prepared, run, processes, say=say, shows=shows)
+            _around("finish", recipe, run, processes, say)
             return run, _ended_as(progress, run, processes)
 
 
@@ -104,6 +109,8 @@ def resume(
         # The leader decides, since what it then drops the others might no longer find.
         where: str | None = processes.share(_where(run, checkpoint) if processes.leads else None)
         if where is not None and (over := _over(run.checkpoints / where)) is not None:
+            with _end_recorded(run, processes):
+                _around("finish", recipe, run, processes, say)
             say(f"run {run.folder} is {over.ended} already, at step {over.step}: there is nothing to resume")
             if processes.leads:
                 run.update(status=over.ended)
@@ -116,8 +123,17 @@ def resume(
                 say(f"note: not bit for bit as before, since it changed: backend {before} -> {backend}")
             if processes.leads:
                 run.update(backend=backend)
+            _around("begin", recipe, run, processes, say)
             progress = trains.run(recipe, prepared, run, processes, checkpoint=where, say=say, shows=shows)
+            _around("finish", recipe, run, processes, say)
             return _ended_as(progress, run, processes)
+
+
+def _around(part: str, recipe: Recipe, run: Run, processes: Processes, say: Say) -> None:
+    """What the family does before the first step or after the last, in the leading process."""
+    family = find_family(recipe.objective)
+    if getattr(family, part) and processes.leads:
+        family.part(part)(run, recipe, say)
 
 
 @contextlib.contextmanager
