@@ -21,6 +21,8 @@ FAMILY = "chat"
 FINAL = "checkpoint-final"
 FOREIGN_EXPORTER = "clew.export.pretrained:export_pretrained"
 """`export_pretrained(source, folder, format) -> manifest` for models of other libraries."""
+FOREIGN_FORMAT = "clew.export.pretrained:final_format"
+"""`final_format(source, merge) -> format` in which such a model is written at the end of its training."""
 Say = Callable[[str], None]
 
 
@@ -56,6 +58,14 @@ def _template(source: Source) -> Any:
     return read_template(path)
 
 
+def _final_format(source: Source, recipe: ChatRecipe) -> str:
+    """How the trained model is written: a bundle where it is ours, a Hugging Face folder else, adapters as asked."""
+    if source.family == OURS:
+        return "onnx"
+    chosen: str = named(FOREIGN_FORMAT)(source, merge=recipe.lora.merge)
+    return chosen
+
+
 def begin(run: Run, recipe: ChatRecipe, say: Say) -> None:
     """Before the first step: the questions of the recipe's eval set, answered by what training begins with."""
 
@@ -64,5 +74,6 @@ def finish(run: Run, recipe: ChatRecipe, say: Say) -> None:
     """After the last step: the export of the newest weights."""
     final = run.folder / FINAL
     if not files.is_folder(final):
-        export_chat(find_source(str(run.folder), which="latest"), final, "onnx")
+        source = find_source(str(run.folder), which="latest")
+        export_chat(source, final, _final_format(source, recipe))
         say(f"model {final}")

@@ -50,6 +50,9 @@ class ChatModel(Section):
     """Tokens in a row."""
     template: str = "auto"
     """Chat template: turns, chatml, the path of a Jinja file; auto: the model's own, or turns."""
+    add_tokens: bool = False
+    """Whether a Hugging Face tokenizer gets those markers of the template that it lacks, and the model rows for them,
+    which are learnt."""
 
 
 class Lora(Section):
@@ -59,6 +62,8 @@ class Lora(Section):
     """Rank of the adapters; 0: all weights train."""
     alpha: float = pydantic.Field(default=16.0, gt=0)
     """Adapters are scaled by alpha / rank."""
+    dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Dropout on what goes into the adapters, keyed by step and row."""
     targets: str = "all-linear"
     """Layers that get adapters: all-linear, or names with commas between them."""
     merge: bool = False

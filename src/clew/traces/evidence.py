@@ -24,7 +24,7 @@ BESIDE = ".manifest.json"
 
 def prepare(recipe: ChatRecipe) -> PreparedChat:
     """Read the traces and put them in the model's tokens. Raises `ClewError` naming what is wrong, and where."""
-    model = name_model(recipe.model.base_model, recipe.model.template)
+    model = name_model(recipe.model.base_model, recipe.model.template, add_tokens=recipe.model.add_tokens)
     rows, evidence = _read(recipe)
     if recipe.data.max_samples:
         rows = rows[: recipe.data.max_samples]
