@@ -15,7 +15,7 @@ from tunix.models.llama3 import params
 
 from clew.core.errors import UsageError
 from clew.export.huggingface import llama_weights
-from clew.models.gpt import GPT, ROPE_BASE
+from clew.models.gpt import ROPE_BASE
 from clew.training.tunix_llama import Layout, build, rotating
 from clew.training.tunix_steps import read_arrays
 from conftest import random_gpt
@@ -109,7 +109,6 @@ def test_a_llama_of_hugging_face_gives_the_logits_of_transformers(tied):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (lambda: GPT(random_gpt().config.__class__(**vars(random_gpt().config) | {"dropout": 0.1})), "--dropout 0"),
         (lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1)), "'gpt2'"),
         (lambda: _llama(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}), "scaled rotary"),
         (lambda: _llama(attention_bias=True), "biases in its attention"),

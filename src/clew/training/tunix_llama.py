@@ -116,11 +116,6 @@ def rotating(base: float) -> Iterator[None]:
 
 def _of_gpt(model: GPT) -> tuple[Sizes, list[Piece]]:
     config = model.config
-    if config.dropout:
-        raise UsageError(
-            f"tunix's Llama 3 has no dropout, and the recipe asks for {config.dropout:g}: give --dropout 0, or train "
-            "with torch."
-        )
     width, heads, head, inner = config.d_model, config.n_heads, config.head_dim, config.d_mlp
     sizes = Sizes(
         vocab_size=config.vocab_size,

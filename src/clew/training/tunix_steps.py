@@ -51,8 +51,8 @@ class TunixSteps:
         computes something else than the objective's."""
         if objective.frozen or len(objective.trainable()) != sum(1 for _ in objective.model.parameters()):
             raise UsageError("The backend tunix trains whole models, and a part of this one is frozen: use torch.")
-        self._objective, self._training = objective, training
-        self._layout = layout
+        self._objective, self._training, self._layout = objective, training, layout
+        _inputs(objective.batch(0, Shard(0, training.accumulation)))
         weights = _drawn(objective.model)
         self._trainer = PeftTrainer(
             build(layout.sizes, layout.arrays(weights)),
@@ -190,6 +190,8 @@ def _logits(model: Any, tokens: jax.Array, documents: jax.Array, positions: jax.
 
 def _inputs(batch: Any) -> dict[str, Any]:
     """A batch of the objective as the arguments of `_loss`. Raises `UsageError` where it is none of packed rows."""
+    if getattr(batch, "noise", None) is not None:
+        raise UsageError("tunix's Llama 3 has no dropout, which the recipe asks for: give --dropout 0, or use torch.")
     fields = {name: getattr(batch, name, None) for name in ("tokens", "targets", "documents", "positions", "chosen")}
     arrays = {name: value.cpu().numpy().astype(np.int32) for name, value in fields.items() if value is not None}
     if lacking := [name for name in ("tokens", "targets", "documents") if name not in arrays]:
@@ -200,7 +202,8 @@ def _inputs(batch: Any) -> dict[str, Any]:
     shape = arrays["tokens"].shape
     if "chosen" in arrays:
         targets = np.full(shape, _IGNORED, np.int32)
-        targets.reshape(-1)[arrays.pop("chosen")] = arrays["targets"]
+        learnt = arrays["targets"] != _IGNORED
+        targets.reshape(-1)[arrays.pop("chosen")[learnt]] = arrays["targets"][learnt]
         arrays["targets"] = targets
     arrays.setdefault("positions", np.broadcast_to(np.arange(shape[1], dtype=np.int32), shape))
     return arrays
