@@ -16,6 +16,8 @@ from clew.traces.named_models import FOREIGN, OURS
 FAMILY = "chat"
 """Family of the hosts, in a manifest."""
 FINAL = "checkpoint-final"
+RELATIVE = 3e-5
+"""Share of the largest logit that ONNX Runtime's may differ by: a fine-tuned model's reach twenty."""
 FOREIGN_EXPORTER = "clew.export.pretrained:export_pretrained"
 """`export_pretrained(source, folder, format) -> manifest` for models of other libraries."""
 
@@ -52,7 +54,15 @@ def describe_chat(template: ChatTemplate, system: str) -> dict[str, Any]:
 def publish_bundle(source: Source, folder: Path, template: ChatTemplate, chat: dict[str, Any]) -> dict[str, Any]:
     """The bundle of a GPT of ours with its template; `chat`: see `describe_chat`."""
     texts = {TEMPLATE_FILE: template.source}
-    return publish_onnx(source, folder, family=FAMILY, texts=texts, config={"chat": chat}, about={"chat": chat})
+    return publish_onnx(
+        source,
+        folder,
+        family=FAMILY,
+        texts=texts,
+        config={"chat": chat},
+        about={"chat": chat},
+        relative=RELATIVE,
+    )
 
 
 def _template(source: Source) -> ChatTemplate:
