@@ -23,7 +23,8 @@ BASE = "base"
 OURS, FOREIGN = "gpt", "pretrained"
 """Kinds of models: a GPT of ours (`base` among them), and those of other libraries."""
 FOREIGN_MODELS = "clew.models.pretrained_names:name_model"
-"""`name_model(name, template) -> NamedModel` for what is none of ours: a Hugging Face folder or id, an adapter."""
+"""`name_model(name, template, add_tokens=False) -> NamedModel` for what is none of ours: a Hugging Face
+folder or id, an adapter."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,11 @@ class NamedModel:
         return opened
 
 
-def name_model(name: str, template: str = "auto") -> NamedModel:
+def name_model(name: str, template: str = "auto", *, add_tokens: bool = False) -> NamedModel:
     """The model that `name` means: base, a run, a checkpoint or a bundle of ours, or whatever else a library opens.
 
-    `template`: a built-in template, the path of one, or "auto": the model's own. Raises `ClewError`.
+    `template`: a built-in template, the path of one, or "auto": the model's own. `add_tokens`: a tokenizer of another
+    library gets those markers of the template that it lacks. Raises `ClewError`.
     """
     if name == BASE:
         return NamedModel(name, OURS, _turns(), find_template("turns" if template == "auto" else template))
@@ -65,7 +67,7 @@ def name_model(name: str, template: str = "auto") -> NamedModel:
         return _of_checkpoint(name, folder, template)
     if files.is_file(folder / MANIFEST_FILE) and files.is_file(folder / MODEL_FILE):
         return _ours(name, [folder], template, bundle=folder)
-    found: NamedModel = named(FOREIGN_MODELS)(name, template)
+    found: NamedModel = named(FOREIGN_MODELS)(name, template, add_tokens=add_tokens)
     return found
 
 
