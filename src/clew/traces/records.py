@@ -152,9 +152,18 @@ class Records:
     ) -> Evaluation:
         """Keep an evaluation."""
         made = Evaluation(
-            id=str(uuid.uuid4()), created_at=now(), name=sought(name), eval_set_sha256=sought(eval_set_sha256), judge=sought(judge),
-            examples=examples, mean_score=mean_score, low=low, high=high, path=None if path is None else sought(path), details=dict(details or {}),
-        )  # fmt: skip
+            id=str(uuid.uuid4()),
+            created_at=now(),
+            name=sought(name),
+            eval_set_sha256=sought(eval_set_sha256),
+            judge=sought(judge),
+            examples=examples,
+            mean_score=mean_score,
+            low=low,
+            high=high,
+            path=None if path is None else sought(path),
+            details=dict(details or {}),
+        )
         with self.database.writing("write into") as connection:
             connection.execute(
                 sa.insert(EVALUATIONS),
