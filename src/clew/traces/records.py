@@ -11,7 +11,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from clew.databases.engine import Connection, Database
-from clew.traces.kept import json_text, now, sought
+from clew.traces.kept import json_text, sought
+from clew.traces.moments import now
 from clew.traces.schema import ConflictError, InvalidError, NotFoundError
 from clew.traces.tables import BASELINES, EVALUATIONS, JOBS
 
