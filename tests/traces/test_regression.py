@@ -128,7 +128,7 @@ def test_what_is_not_there_is_named_with_what_is(store, main):
         find_baseline(store, "mian")
     with pytest.raises(NotFoundError, match="no baseline"):
         check(store, "nothing", evaluation(OLD))
-    with pytest.raises(NotFoundError, match="neither a file .* nor the id"):
+    with pytest.raises(NotFoundError, match=r"neither a file .* nor the id"):
         find_evaluation(store, "x" * 500)
     with pytest.raises(NotFoundError):
         set_baseline(store, "other", "no id")
