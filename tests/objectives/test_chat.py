@@ -298,6 +298,21 @@ def test_the_command_takes_the_contracts_flags_and_refuses_a_folder_that_is_used
     assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
 
 
+def test_traces_that_were_moved_are_named_when_a_run_is_resumed(room, tmp_path):
+    traces = write_traces(tmp_path / "traces.jsonl")
+    run = trained(tmp_path, tmp_path / "run", max_steps=2)
+    shutil.rmtree(run.checkpoints)
+    run.checkpoints.mkdir()
+    traces.rename(tmp_path / "moved.jsonl")
+    lost = clew("resume", run.folder)
+    assert lost.returncode == 1
+    assert "There is no file" in lost.stderr
+    found = clew("resume", run.folder, "--data", tmp_path / "moved.jsonl")
+    assert found.returncode == 0, found.stderr
+    wrong = clew("resume", run.folder, "--db", "x.db")
+    assert "said with --path" in wrong.stderr
+
+
 def test_base_is_made_by_a_recipe_of_next_token_alone(room, tmp_path, monkeypatch):
     monkeypatch.setenv("CLEW_BASE_RECIPE", "sft")
     with pytest.raises(UsageError, match="CLEW_BASE_RECIPE names a recipe of chat"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from clew.bundle.chat import ChatTemplate
 from clew.bundle.generate import BATCH_SIZE
@@ -27,18 +29,25 @@ def open_chat_model(
     system: str | None = None,
     batch_size: int = BATCH_SIZE,
     threads: int = 1,
+    foreign: Mapping[str, Any] | None = None,
 ) -> ChatModel:
     """Open the model that `name` means, to be asked: see `name_model`. A model of ours answers as a verified bundle,
     which is made of a checkpoint once and kept.
 
-    `template`: "auto" for the model's own. `system`: None for the text that it was trained with. Raises `ClewError`.
+    `template`: "auto" for the model's own. `system`: None for the text that it was trained with. `foreign`: what else a
+    model of another library is opened with (`revision`, `add_tokens`, `seed`). Raises `ClewError`.
     """
+    settings = dict(foreign or {})
     final = Path(name) / FINAL
     if template == "auto" and files.is_file(Path(name) / MANIFEST) and files.is_folder(final):
         name = str(final)
-    meant = name_model(name, template)
+    meant = name_model(
+        name, template, add_tokens=settings.get("add_tokens", False), revision=settings.get("revision", "")
+    )
     if meant.kind != OURS:
-        answers: ChatModel = named(FOREIGN_ANSWERS)(name, template=template, system=system)
+        answers: ChatModel = named(FOREIGN_ANSWERS)(
+            name, template=template, system=system, batch_size=batch_size, **settings
+        )
         return answers
     asked = None if template == "auto" else meant.template
     folder = meant.bundle or _kept_bundle(meant)

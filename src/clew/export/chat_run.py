@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from clew.bundle.chat import TEMPLATE_FILE
 from clew.bundle.sampling import Sampling
@@ -38,7 +39,9 @@ def begin(run: Run, recipe: ChatRecipe, say: Say) -> None:
     """Before the first step: the questions of the recipe's eval set, answered by what training begins with."""
     if recipe.data.eval_set and not files.is_file(run.folder / BEFORE):
         name = str(run.manifest.get("parent") or recipe.model.base_model)
-        _evaluate(name, run, recipe, run.folder / BEFORE, say)
+        asked = recipe.model
+        foreign = {"add_tokens": asked.add_tokens, "revision": asked.revision, "seed": recipe.seed}
+        _evaluate(name, run, recipe, run.folder / BEFORE, say, foreign=foreign)
 
 
 def finish(run: Run, recipe: ChatRecipe, say: Say) -> None:
@@ -58,7 +61,13 @@ def finish(run: Run, recipe: ChatRecipe, say: Say) -> None:
 
 
 def _evaluate(
-    name: str, run: Run, recipe: ChatRecipe, output: Path, say: Say, before: Evaluation | None = None
+    name: str,
+    run: Run,
+    recipe: ChatRecipe,
+    output: Path,
+    say: Say,
+    before: Evaluation | None = None,
+    foreign: Mapping[str, Any] | None = None,
 ) -> None:
     """Ask a model the questions as it is trained to be asked: with the run's template and system text.
 
@@ -67,7 +76,8 @@ def _evaluate(
     eval_set = read_evalset(Path(recipe.data.eval_set))
     questions = choose(eval_set, recipe.data.eval_examples, recipe.seed)
     template = str(run.folder / TEMPLATE_FILE)
-    model = open_chat_model(name, template=template, system=recipe.system_instruction, threads=recipe.training.threads)
+    threads = recipe.training.threads
+    model = open_chat_model(name, template=template, system=recipe.system_instruction, threads=threads, foreign=foreign)
     most = room(model, questions)
     if before is not None:
         most = min(most, int(before.meta["sampling"]["max_tokens"]))

@@ -53,13 +53,15 @@ class ChatTokenizer:
             raise UsageError(f"The tokenizer of {self.name} has no chat template of its own: name one with --template.")
         return self.template_from(self.template_source, f"of {self.name}")
 
-    def template_from(self, source: str, name: str) -> ChatTemplate:
-        """The template of `source`, which may use this tokenizer's special tokens. Raises `UsageError`."""
-        every = ChatTemplate(source, name, self.specials, self.named)
+    def template_from(self, source: str, name: str, markers: Sequence[str] = ()) -> ChatTemplate:
+        """The template of `source`, which may use this tokenizer's special tokens, and those of `markers` whether it
+        has them or not. Raises `UsageError`."""
+        specials = tuple(dict.fromkeys((*markers, *self.specials)))
+        every = ChatTemplate(source, name, specials, self.named)
         # Some tokenizers keep hundreds of special tokens in reserve, and each costs a search of each text.
         used = {span.text for span in every.render(_PROBE) if span.special}
-        used |= {token for token in self.specials if token in source}
-        few = [token for token in self.specials if token in used]
+        used |= {token for token in specials if token in source}
+        few = [token for token in specials if token in used]
         return ChatTemplate(source, name, few, self.named, end_of_turn=every.end_of_turn)
 
     def with_tokens(self, tokens: Sequence[str]) -> ChatTokenizer:

@@ -47,6 +47,8 @@ class ChatModel(Section):
 
     base_model: str = "base"
     """base (a small GPT made on this machine); a run, checkpoint or bundle of ours; or a Hugging Face folder or id."""
+    revision: str = ""
+    """Commit, branch or tag of a Hugging Face id; empty: the newest, whose commit the run keeps."""
     max_length: int = pydantic.Field(default=512, ge=8, le=LARGEST)
     """Tokens in a row."""
     template: str = "auto"

@@ -10,20 +10,30 @@ from typing import Any
 from clew.bundle.chat import TEMPLATE_FILE, Encoded, conversation_of, encode_many
 from clew.bundle.names import TOKENIZER_FILE
 from clew.core import files
-from clew.core.errors import EvidenceError
+from clew.core.errors import EvidenceError, UsageError
 from clew.core.evidence import Evidence
 from clew.core.randomness import generator
+from clew.recipes.base import changed
 from clew.recipes.chat import ChatRecipe
 from clew.traces.chat_rows import ChatStream
 from clew.traces.jsonl import TrainingRow
-from clew.traces.named_models import NamedModel, name_model
+from clew.traces.named_models import OURS, NamedModel, name_model
 from clew.traces.renderings import answer_text
 from clew.traces.training_rows import by_prompt, read
 
 
 def prepare(recipe: ChatRecipe) -> PreparedChat:
     """Read the traces and put them in the model's tokens. Raises `ClewError` naming what is wrong, and where."""
-    model = name_model(recipe.model.base_model, recipe.model.template, add_tokens=recipe.model.add_tokens)
+    asked = recipe.model
+    model = name_model(asked.base_model, asked.template, add_tokens=asked.add_tokens, revision=asked.revision)
+    if model.kind == OURS and (recipe.lora.rank or asked.add_tokens or asked.revision):
+        raise UsageError(
+            f"{asked.base_model} is a model of ours, which trains whole and in its own tokens: adapters (--rank), "
+            "--add-tokens and --revision are for Hugging Face models. Leave them out."
+        )
+    if model.origin and model.origin["revision"] and not files.is_folder(Path(asked.base_model)):
+        # A branch moves on; the run stays with the commit that it began with.
+        recipe = changed(recipe, {"model.revision": model.origin["revision"]}, "the recipe")
     rows, evidence = read(recipe)
     length = recipe.model.max_length
     if model.context_length is not None and length > model.context_length:
@@ -100,6 +110,7 @@ class PreparedChat:
             "dataset_sha256": self.evidence.sha256,
             "training_config": values["training"],
             "model_config": values["model"],
+            "model_origin": dict(self.model.origin) if self.model.origin else None,
             "recipe": values,
         }
 
