@@ -15,6 +15,8 @@ from clew.cli.main import main
 from clew.traces.store import TraceStore
 from live_server import LiveServer
 
+pytest_plugins = ("serving",)
+
 TRACE = {"trace_version": "1", "prompt": "p", "final_answer": "a", "steps": [{"i": 0, "type": "t", "content": "c"}]}
 
 
