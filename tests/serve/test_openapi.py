@@ -45,7 +45,7 @@ def test_every_operation_answers_as_it_is_described(described, mode):
 def send(cases):
     """Send each case and hold the answer against the description."""
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(case=cases)
     def sent(case):
         case.call_and_validate(headers={"Host": "127.0.0.1"}, checks=CHECKS)

@@ -26,8 +26,8 @@ SMALL = {
 
 
 def blocks_of(page: Path) -> list[str]:
-    """The curl and sh blocks of the page, in order."""
-    return re.findall(r"```(?:curl|sh)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    """The commands of the page, in order."""
+    return re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture
