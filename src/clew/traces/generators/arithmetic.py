@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import ClassVar
 
 import numpy as np
 
@@ -38,10 +37,10 @@ _DIGITS: Mapping[str, int] = {"1-digit": 1, "2-digit": 2, "3-digit": 3, "4-digit
 class Arithmetic(Puzzles):
     """Sums and differences, neither of them negative, by the number of digits of the larger number."""
 
-    name: ClassVar[str] = "arithmetic"
-    about: ClassVar[str] = "addition and subtraction, digit by digit with carries; harder has five digits"
-    weights: ClassVar[Mapping[str, float]] = {"1-digit": 0.05, "2-digit": 0.35, "3-digit": 0.6}
-    frontier: ClassVar[str | None] = "4-digit"
+    name = "arithmetic"
+    about = "addition and subtraction, digit by digit with carries; harder has five digits"
+    weights: Mapping[str, float] = {"1-digit": 0.05, "2-digit": 0.35, "3-digit": 0.6}
+    frontier: str | None = "4-digit"
 
     def draw(self, seed: int, number: int, level: str) -> str:
         """See `Puzzles.draw`: the shorter number is as often of each length, so that every shape of sum is met."""

@@ -14,7 +14,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from clew.core.errors import UsageError, nearest
 from clew.core.files import sha256_of
@@ -96,12 +96,12 @@ def split_of(key: str) -> Split:
 class Puzzles(ABC):
     """Base of generators whose prompts are problems with a solution that can be computed."""
 
-    name: ClassVar[str]
-    about: ClassVar[str]
-    weights: ClassVar[Mapping[str, float]]
+    name: str
+    about: str
+    weights: Mapping[str, float]
     """Level that training may have -> its share of a mix."""
-    frontier: ClassVar[str | None] = None
-    harder: ClassVar[str | None] = HARDER
+    frontier: str | None = None
+    harder: str | None = HARDER
 
     @property
     def levels(self) -> tuple[str, ...]:
