@@ -36,8 +36,9 @@ def prepare(recipe: ChatRecipe) -> PreparedChat:
         recipe = changed(recipe, {"model.revision": model.origin["revision"]}, "the recipe")
     rows, evidence = read(recipe)
     length = recipe.model.max_length
-    if model.context_length is not None and length > model.context_length:
-        length = model.context_length
+    # A GPT of ours has relative positions, and learns to read longer rows where the recipe has them.
+    if model.kind != OURS and model.context_length is not None:
+        length = min(length, model.context_length)
     conversations = [
         model.template.render(
             conversation_of(row.prompt, recipe.system_instruction, answer_text(row.steps, row.answer))
