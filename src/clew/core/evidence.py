@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -31,3 +31,11 @@ class Prepared(Protocol):
 
     def keep(self, folder: Path) -> None:
         """Write into a new run folder what the run must keep (a tokenizer)."""
+
+
+@runtime_checkable
+class TellsMore(Protocol):
+    """Evidence of which a run's manifest says more than of others."""
+
+    def manifest(self) -> dict[str, Any]:
+        """Further fields of the manifest."""

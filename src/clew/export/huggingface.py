@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
+from tokenizers import Tokenizer as TokenizerFile
 from torch import Tensor
 
+from clew.bundle.chat import TEMPLATE_FILE, ChatTemplate
 from clew.bundle.names import CONFIG_FILE, MANIFEST_FILE, TOKENIZER_FILE
 from clew.core import files
 from clew.core.errors import BundleError
@@ -19,9 +21,10 @@ from clew.export.source import Source, manifest_json, require
 from clew.models.gpt import GPT, NORM_EPS, ROPE_BASE, GPTConfig
 
 
-def publish_huggingface(source: Source, folder: Path) -> dict[str, Any]:
+def publish_huggingface(source: Source, folder: Path, *, template: ChatTemplate | None = None) -> dict[str, Any]:
     """Write `source` to `folder` as a `LlamaForCausalLM`, whole and verified or not at all; return the manifest.
 
+    `template`: of a chat model, whose turns then end the text that transformers generates.
     `transformers` must load it to the logits of `GPT.forward` within 1e-4. Raises `BundleError` with the figure when
     it does not, `ClewError` when transformers is not installed or the folder cannot be written.
     """
@@ -32,19 +35,23 @@ def publish_huggingface(source: Source, folder: Path) -> dict[str, Any]:
     with files.whole_folder(folder) as temporary:
         # Not save_file: it words the system's refusals (a full disk) in its own way.
         (temporary / "model.safetensors").write_bytes(save(llama_weights(loaded.model), metadata={"format": "pt"}))
-        files.write_json(temporary / CONFIG_FILE, llama_config(loaded.model.config))
-        files.write_json(
-            temporary / "generation_config.json", {"_from_model_config": True, "do_sample": True, "temperature": 0.8}
-        )
+        config, generation = llama_config(loaded.model.config), {"_from_model_config": True, "do_sample": True}
+        tokenizer_config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": loaded.model.config.context_length,
+            "clean_up_tokenization_spaces": False,
+        }
+        if template is not None:
+            end = TokenizerFile.from_str(loaded.tokenizer).token_to_id(template.end_of_turn)
+            # No pad_token_id in the config: transformers would train nothing through the embedding of that token.
+            config |= {"eos_token_id": end}
+            generation |= {"eos_token_id": end, "pad_token_id": end}
+            tokenizer_config |= {"eos_token": template.end_of_turn, "pad_token": template.end_of_turn}
+            files.write_text(temporary / TEMPLATE_FILE, template.source)
+        files.write_json(temporary / CONFIG_FILE, config)
+        files.write_json(temporary / "generation_config.json", {**generation, "temperature": 0.8})
         files.write_text(temporary / TOKENIZER_FILE, loaded.tokenizer)
-        files.write_json(
-            temporary / "tokenizer_config.json",
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "model_max_length": loaded.model.config.context_length,
-                "clean_up_tokenization_spaces": False,
-            },
-        )
+        files.write_json(temporary / "tokenizer_config.json", tokenizer_config)
         difference = logits_difference(loaded.model, temporary)
         if not difference <= TOLERANCE:
             raise BundleError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,20 @@ def export_gpt(source: Source, folder: Path, format: str = "onnx") -> dict[str, 
     raise UsageError(f"A GPT is exported as {' or '.join(FORMATS)}, not as '{format}'.")
 
 
-def publish_onnx(source: Source, folder: Path) -> dict[str, Any]:
+def publish_onnx(
+    source: Source,
+    folder: Path,
+    *,
+    family: str = FAMILY,
+    texts: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
+    relative: float = 0.0,
+) -> dict[str, Any]:
     """Write the bundle of `source` to `folder`, whole and verified or not at all; return its `bundle.json`.
 
+    `family`: of its hosts. `texts`: further files by name. `config`: further keys of `config.json`. `about`: further
+    keys of `bundle.json`, in place of the prompt format of proofs. `relative`: see `parity.compare`.
     Raises `BundleError` with figures when ONNX Runtime does not give what torch gives, `ClewError` when the folder
     exists or cannot be written.
     """
@@ -51,12 +63,12 @@ def publish_onnx(source: Source, folder: Path) -> dict[str, Any]:
     with files.whole_folder(folder) as temporary:
         (temporary / MODEL_FILE).write_bytes(gpt_to_onnx(loaded.model).SerializeToString())
         files.write_text(temporary / TOKENIZER_FILE, loaded.tokenizer)
-        files.write_json(temporary / CONFIG_FILE, config_json(loaded.model.config))
-        figures = parity.compare(loaded.model, load_bundle(temporary))
-        manifest = manifest_json(source, temporary, family=FAMILY) | {
-            "prompt_format": PROMPT_FORMAT,
-            "parity": figures.as_json(),
-        }
+        files.write_json(temporary / CONFIG_FILE, config_json(loaded.model.config) | dict(config or {}))
+        for name, text in (texts or {}).items():
+            files.write_text(temporary / name, text)
+        figures = parity.compare(loaded.model, load_bundle(temporary), relative=relative)
+        described = {"prompt_format": PROMPT_FORMAT} if about is None else dict(about)
+        manifest = manifest_json(source, temporary, family=family) | described | {"parity": figures.as_json()}
         files.write_json(temporary / MANIFEST_FILE, manifest)
     return manifest
 

@@ -88,6 +88,14 @@ class GPT(nn.Module):
         document a row). `noise` uint8 [1 + 2 n_layers, batch, seq, d_model]: the random bytes that dropout compares
         with its rate; None for no dropout. Randomness comes in as data, so a step depends on nothing hidden.
         """
+        return self.head(self.hidden(tokens, documents=documents, noise=noise))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Return logits [..., vocab_size] of `hidden` [..., d_model]."""
+        return F.linear(hidden, self.embedding.weight)
+
+    def hidden(self, tokens: Tensor, *, documents: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """Return what the head reads, [batch, seq, d_model]; arguments as of `forward`."""
         length = tokens.shape[1]
         mask = None
         if documents is not None:
@@ -100,7 +108,7 @@ class GPT(nn.Module):
             attended, _ = block.attention(block.attention_norm(x), rotation, mask=mask)
             x = x + self._drop(attended, noise, 1 + 2 * index)
             x = x + self._drop(block.mlp(block.mlp_norm(x)), noise, 2 + 2 * index)
-        return F.linear(self.norm(x), self.embedding.weight)
+        return cast("Tensor", self.norm(x))
 
     def forward_cached(self, tokens: Tensor, past: Sequence[Cache]) -> tuple[Tensor, list[Cache]]:
         """Return logits [batch, seq, vocab_size] and the extended cache of each layer.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clew.core.evidence import Evidence
 from clew.proofs.corpus import Corpus, Split, read_corpus, split_by_theorem
-from clew.proofs.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer, train_bpe
+from clew.proofs.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer, train_bpe, turns_tokenizer
 from clew.recipes.next_token import NextTokenRecipe
 
 TOKENIZER = "tokenizer.json"
@@ -52,6 +52,8 @@ class PreparedProofs:
         choice = self.recipe.data.tokenizer
         if choice == "bytes":
             tokenizer: Tokenizer = ByteTokenizer()
+        elif choice == "turns":
+            tokenizer = turns_tokenizer()
         elif choice == "bpe":
             tokenizer = train_bpe(self.texts(self.split.train), vocab_size=self.recipe.data.vocab_size)
         else:

@@ -59,6 +59,9 @@ within the whole file, and a host that stops at a token with a line feed stops a
 
 DEFAULT_STYLE = "lines"
 
+TURN_MARKERS = ("<start_of_turn>", "<end_of_turn>")
+"""What turns of a chat begin and end with."""
+
 LONGEST_LINE = 4096
 """Characters of a line that BPE training takes as one; a longer one is cut, since the time for a piece grows with the
 square of its length. Encoding has no such limit."""
@@ -123,6 +126,13 @@ class ByteTokenizer:
         files.write_text(path, self._json, replaces=TOKENIZER)
 
 
+def turns_tokenizer(markers: Sequence[str] = TURN_MARKERS) -> BPETokenizer:
+    """The 256 bytes, and one token more for each marker of a chat's turns."""
+    tokenizer = _byte_level_bpe(byte_alphabet())
+    tokenizer.add_special_tokens([tokenizers.AddedToken(marker, special=True, normalized=False) for marker in markers])
+    return BPETokenizer(tokenizer.to_str(pretty=True), known=True)
+
+
 class BPETokenizer:
     """Byte-level BPE (Sennrich et al. 2016; on bytes: Radford et al. 2019) in a Hugging Face `tokenizer.json`.
 
@@ -153,6 +163,11 @@ class BPETokenizer:
                     f"as in {probe[:40]!r}. Use a byte-level BPE without a normalizer, and without added tokens that "
                     "strip spaces, as `clew tokenizer train` makes it."
                 )
+
+    @property
+    def text(self) -> str:
+        """The `tokenizer.json` that it was made or loaded as."""
+        return self._json
 
     def encode(self, text: str) -> Ids:
         """Return the ids of `text`: uint16 [tokens], or int32 where the vocabulary exceeds 65,536."""

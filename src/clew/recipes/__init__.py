@@ -33,7 +33,7 @@ def load(target: str) -> Recipe:
         path = shipped.get(target, Path(target))
         values = base.read_yaml(path)
         if "objective" not in values:
-            raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(known())}.")
+            values = {"objective": _recognised(values, path), **values}
         return read(values, str(path))
     if target in known():
         return base.validate(recipe_class(target), {}, target)
@@ -44,6 +44,36 @@ def load(target: str) -> Recipe:
     )
 
 
+def laid_over(recipe: Recipe, path: Path) -> Recipe:
+    """`recipe` with what the YAML file at `path` sets. Raises `UsageError`, also for a recipe of another objective."""
+    values = base.read_yaml(path)
+    objective = values.get("objective", recipe.objective)
+    if objective != recipe.objective:
+        raise UsageError(f"{path} is a recipe of {objective}, which cannot be laid over one of {recipe.objective}.")
+    found = read({**values, "objective": objective}, str(path))
+    return base.changed(recipe, _set(found), str(path))
+
+
+def _set(section: base.Section, prefix: str = "") -> dict[str, Any]:
+    """What was set in a section, and is no default: value by dotted key."""
+    found: dict[str, Any] = {}
+    for name in section.model_fields_set:
+        value = getattr(section, name)
+        if isinstance(value, base.Section):
+            found |= _set(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _recognised(values: dict[str, Any], path: Path) -> str:
+    """The objective of a recipe of an earlier tool, which names none. Raises `UsageError`."""
+    for name, family in known().items():
+        if family.familiar and family.part("familiar").recognises(values):
+            return name
+    raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(known())}.")
+
+
 def read(values: dict[str, Any], where: str) -> Recipe:
     """Make the recipe that plain `values` describe; `where` names them in an error.
 
@@ -52,6 +82,8 @@ def read(values: dict[str, Any], where: str) -> Recipe:
     """
     family = find_family(str(values["objective"]))
     kind: type[Recipe] = family.part("recipe")
+    if family.familiar:
+        values = family.part("familiar").nested(values, where)
     flat = {name: value for name, value in values.items() if name not in kind.model_fields}
     if not flat:
         return base.validate(kind, values, where)

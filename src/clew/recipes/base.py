@@ -67,8 +67,8 @@ class Training(Section):
     """Peak learning rate of Muon, where the optimiser is muon; it follows the same schedule."""
     min_learning_rate: float = pydantic.Field(default=3e-5, ge=0)
     """Learning rate at the end of the planned steps (Muon's falls by the same factor)."""
-    schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
-    """After the warm-up: constant; cosine to the minimum; or flat, then linear to the minimum (trapezoid)."""
+    schedule: Literal["constant", "linear", "cosine", "trapezoid"] = "cosine"
+    """After the warm-up: constant; linear or cosine to the minimum; or flat, then linear to the minimum (trapezoid)."""
     warmup_steps: int = pydantic.Field(default=0, ge=0)
     """Steps over which the learning rate rises linearly to its peak."""
     warmup_start_ratio: float = pydantic.Field(default=0.0, ge=0, le=1)

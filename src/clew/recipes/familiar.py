@@ -18,6 +18,17 @@ class Familiar:
 
     renamed: Mapping[str, str]
 
+    def recognises(self, values: Mapping[str, Any]) -> bool:
+        """Whether `values` that name no objective are a recipe of the earlier tool."""
+        return False
+
+    def nested(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """`values` with the recipe's own keys in place of familiar ones that stand in its sections.
+
+        Raises `UsageError`, naming `where`.
+        """
+        return dict(values)
+
     def flags(self, arguments: Sequence[str], training: Training) -> list[str]:
         """`arguments` with the recipe's own flags in place of the familiar ones.
 

@@ -46,6 +46,11 @@ class Family:
     """What a target of `clew loop` that is no recipe may name instead (a game)."""
     familiar: str = ""
     """Flags and keys of earlier tools, a `clew.recipes.familiar.Familiar`."""
+    begin: str = ""
+    """`begin(run, recipe, say)`: before the first step, such as an evaluation of what training begins with."""
+    finish: str = ""
+    """`finish(run, recipe, say)`: after the last step, such as an export and an evaluation. Both run again in a run
+    that was killed in them, and find what is done already."""
 
     def part(self, name: str) -> Any:
         """Import the part called `name`. Raises `UsageError` for one that the family does not have."""
@@ -88,6 +93,19 @@ _SHIPPED = (
         loop="clew.cli.games.loop:main",
         loops_over="game",
         familiar="clew.recipes.familiar:SELF_PLAY",
+    ),
+    Family(
+        objective="chat",
+        recipe="clew.recipes.chat:ChatRecipe",
+        prepare="clew.traces.evidence:prepare",
+        make="clew.objectives.chat:make",
+        model="gpt",
+        place="data.path",
+        exporter="clew.export.chat:export_chat",
+        evaluates=("traces", "clew.cli.traces.evaluate", "answers to an eval set, judged: any model that chats"),
+        familiar="clew.recipes.chat:SFT",
+        begin="clew.export.chat_run:begin",
+        finish="clew.export.chat_run:finish",
     ),
 )
 

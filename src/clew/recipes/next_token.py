@@ -17,7 +17,8 @@ class Data(Section):
     validation_fraction: float = pydantic.Field(default=0.1, gt=0, lt=1)
     """Share of the files held out, by enclosing theorem."""
     tokenizer: str = "bpe"
-    """bytes; bpe (trained on the training split); or the path of a tokenizer.json."""
+    """bytes; turns (bytes and the markers of a chat's turns); bpe (trained on the training split); or the path of a
+    tokenizer.json."""
     vocab_size: int = pydantic.Field(default=4096, ge=256, le=65_536)
     """Entries of a BPE vocabulary that is trained here."""
 

@@ -176,16 +176,22 @@ def create_run(
     *,
     parent: Mapping[str, Any] | None = None,
     keep: Callable[[Path], None] | None = None,
+    folder: Path | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Run:
     """Make `runs_dir/<name>-<utc>-<short id>/` with manifest, resolved recipe and what `keep` writes into it.
 
-    `parent`: what the manifest says of the weights that the run starts from.
+    `parent`: what the manifest says of the weights that the run starts from. `folder`: in place of the made-up name.
+    `about`: further fields of the manifest.
 
     The folder appears whole or not at all. Raises `ClewError`.
     """
     run_id = uuid.uuid4().hex
     now = datetime.now(UTC)
-    folder = runs_dir / f"{settled.name}-{now:%Y%m%dT%H%M%SZ}-{run_id[:6]}"
+    if folder is None:
+        folder = runs_dir / f"{settled.name}-{now:%Y%m%dT%H%M%SZ}-{run_id[:6]}"
+    else:
+        _check_free(folder)
     git_sha, dirty = _git_state()
     manifest = {
         "run_id": run_id,
@@ -198,11 +204,13 @@ def create_run(
         "evidence": asdict(evidence),
         "parent": None,
         **(parent or {}),
+        **(about or {}),
         "git_sha": git_sha,
         "dirty": dirty,
         "versions": _versions(),
         "device": None,
         "command": [Path(sys.argv[0]).name, *map(without_passwords, sys.argv[1:])],
+        "artifacts_path": str(folder),
     }
     with files.whole_folder(folder) as temporary:
         files.write_json(temporary / MANIFEST, manifest)
@@ -212,6 +220,19 @@ def create_run(
         if keep is not None:
             keep(temporary)
     return Run(folder, manifest)
+
+
+def _check_free(folder: Path) -> None:
+    """Raise `UsageError` where a run's folder was chosen that holds something; an empty one makes room."""
+    if files.is_file(folder / MANIFEST):
+        raise UsageError(
+            f"{folder} is the folder of a run already. Go on with it by `clew resume {folder}`, or choose another."
+        )
+    if files.is_folder(folder):
+        with files.sentences_for(folder, "write the folder"):
+            if any(folder.iterdir()):
+                raise UsageError(f"{folder} holds files already, so no run is put there. Choose another folder.")
+            folder.rmdir()
 
 
 def open_run(folder: Path) -> Run:

@@ -28,6 +28,7 @@ from clew.core.errors import ClewError, EvidenceError, nearest
 from clew.core.files import canonical_json
 from clew.traces.filters import matches
 from clew.traces.jsonl import TrainingRow
+from clew.traces.kept import sought
 from clew.traces.manifests import (
     SCHEMA_VERSION,
     BuildRequest,
@@ -104,7 +105,7 @@ def build(store: TraceStore, request: BuildRequest, folder: Path | None = None, 
                 "created_at": manifest.created_at,
                 "content_sha256": manifest.content_sha256,
                 "manifest": canonical_json(manifest.model_dump(exclude={"trace_ids"})),
-                "manifest_path": str(path),
+                "manifest_path": files.printable(path),
             }
             number = connection.execute(sa.insert(DATASETS).returning(DATASETS.c.number), values).scalar_one()
             for begin in range(0, len(chosen), 10 * _AT_ONCE):
@@ -227,7 +228,7 @@ def manifest_path(store: TraceStore, key: str) -> Path:
 def _find(store: TraceStore, key: str) -> tuple[int, dict[str, Any], Path]:
     query = sa.select(DATASETS.c.number, DATASETS.c.manifest, DATASETS.c.manifest_path)
     with store.database.reading() as connection:
-        found = connection.execute(query.where(DATASETS.c.dataset_key == key.replace("\0", "�"))).first()
+        found = connection.execute(query.where(DATASETS.c.dataset_key == sought(key))).first()
         if found is not None:
             return found[0], json.loads(found[1]), Path(found[2])
         known = list(connection.execute(sa.select(DATASETS.c.dataset_key).limit(1_000)).scalars())

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from clew.core.files import canonical_json
 from clew.databases.engine import Connection, Database
+from clew.traces.kept import json_text, sought
 from clew.traces.moments import now
 from clew.traces.schema import ConflictError, InvalidError, NotFoundError
 from clew.traces.tables import BASELINES, EVALUATIONS, JOBS
@@ -80,7 +80,9 @@ class Records:
             pid_started=None, exit_code=None, error=None, created_at=now(), started_at=None, ended_at=None,
         )  # fmt: skip
         with self.database.writing("write into") as connection:
-            connection.execute(sa.insert(JOBS), vars(made) | {"request": canonical_json(made.request)})
+            connection.execute(
+                sa.insert(JOBS), vars(made) | {"request": json_text(made.request, "What was asked of a run")}
+            )
         return made
 
     def job(self, job_id: str) -> Job:
@@ -89,7 +91,7 @@ class Records:
             return self._job(connection, job_id)
 
     def _job(self, connection: Connection, job_id: str) -> Job:
-        found = connection.execute(sa.select(*_JOB).where(JOBS.c.id == job_id)).first()
+        found = connection.execute(sa.select(*_JOB).where(JOBS.c.id == sought(job_id))).first()
         if found is None:
             raise NotFoundError(f"There is no run '{job_id[:64]}' in {self.name}.")
         return _job_of(found)
@@ -108,7 +110,7 @@ class Records:
         Returns the run as it is then, or None where its state was another: of two that compare and set at once, one
         gets None. Raises `NotFoundError`.
         """
-        query = sa.update(JOBS).where(JOBS.c.id == job_id)
+        query = sa.update(JOBS).where(JOBS.c.id == sought(job_id))
         if expected is not None:
             query = query.where(JOBS.c.state.in_(expected))
         with self.database.writing("write into") as connection:
@@ -151,17 +153,29 @@ class Records:
     ) -> Evaluation:
         """Keep an evaluation."""
         made = Evaluation(
-            id=str(uuid.uuid4()), created_at=now(), name=name, eval_set_sha256=eval_set_sha256, judge=judge,
-            examples=examples, mean_score=mean_score, low=low, high=high, path=path, details=dict(details or {}),
-        )  # fmt: skip
+            id=str(uuid.uuid4()),
+            created_at=now(),
+            name=sought(name),
+            eval_set_sha256=sought(eval_set_sha256),
+            judge=sought(judge),
+            examples=examples,
+            mean_score=mean_score,
+            low=low,
+            high=high,
+            path=None if path is None else sought(path),
+            details=dict(details or {}),
+        )
         with self.database.writing("write into") as connection:
-            connection.execute(sa.insert(EVALUATIONS), vars(made) | {"details": canonical_json(made.details)})
+            connection.execute(
+                sa.insert(EVALUATIONS),
+                vars(made) | {"details": json_text(made.details, "The details of an evaluation")},
+            )
         return made
 
     def evaluation(self, evaluation_id: str) -> Evaluation:
         """The evaluation of that id. Raises `NotFoundError`."""
         with self.database.reading() as connection:
-            found = connection.execute(sa.select(*_EVALUATION).where(EVALUATIONS.c.id == evaluation_id)).first()
+            found = connection.execute(sa.select(*_EVALUATION).where(EVALUATIONS.c.id == sought(evaluation_id))).first()
         if found is None:
             raise NotFoundError(f"There is no evaluation '{evaluation_id[:64]}' in {self.name}.")
         return _evaluation_of(found)
@@ -178,27 +192,27 @@ class Records:
         ordered = [EVALUATIONS.c.mean_score.desc(), EVALUATIONS.c.number] if order == "score" else []
         query = sa.select(*_EVALUATION).order_by(*ordered, EVALUATIONS.c.number.desc())
         if eval_set_sha256 is not None:
-            query = query.where(EVALUATIONS.c.eval_set_sha256 == eval_set_sha256)
+            query = query.where(EVALUATIONS.c.eval_set_sha256 == sought(eval_set_sha256))
         with self.database.reading() as connection:
             rows = connection.execute(query.limit(limit).offset(min(offset, 2**62)))
             return [_evaluation_of(row) for row in rows]
 
     def set_baseline(self, name: str, evaluation_id: str, *, replace: bool = False) -> Baseline:
         """Give an evaluation a name. Raises `ConflictError` where another has it, unless it may be replaced."""
-        if not name or len(name) > 256:
-            raise InvalidError("The name of a baseline has 1 to 256 characters.")
+        if not 1 <= len(name) <= 256 or sought(name) != name:
+            raise InvalidError("The name of a baseline has 1 to 256 characters, none of them zero.")
         evaluation = self.evaluation(evaluation_id)
         made = Baseline(name, now(), evaluation)
         with self.database.writing("write into") as connection:
             self.database.alone(connection)
-            there = connection.execute(sa.select(BASELINES).where(BASELINES.c.name == name)).first()
+            there = connection.execute(sa.select(BASELINES).where(BASELINES.c.name == sought(name))).first()
             if there is not None and there.evaluation_id == evaluation_id:
                 return Baseline(name, there.created_at, evaluation)
             if there is not None and not replace:
                 raise ConflictError(
                     f"The baseline '{name}' is the evaluation {there.evaluation_id} already. Choose another name."
                 )
-            connection.execute(sa.delete(BASELINES).where(BASELINES.c.name == name))
+            connection.execute(sa.delete(BASELINES).where(BASELINES.c.name == sought(name)))
             values = {"name": name, "evaluation_id": evaluation_id, "created_at": made.created_at}
             connection.execute(sa.insert(BASELINES), values)
         return made
@@ -206,7 +220,7 @@ class Records:
     def baseline(self, name: str) -> Baseline:
         """The baseline of that name. Raises `NotFoundError`."""
         with self.database.reading() as connection:
-            there = connection.execute(sa.select(BASELINES).where(BASELINES.c.name == name)).first()
+            there = connection.execute(sa.select(BASELINES).where(BASELINES.c.name == sought(name))).first()
         if there is None:
             raise NotFoundError(f"There is no baseline '{name[:64]}' in {self.name}.")
         return Baseline(there.name, there.created_at, self.evaluation(there.evaluation_id))

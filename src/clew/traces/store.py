@@ -27,6 +27,7 @@ from clew.core.files import canonical_json, sha256_of
 from clew.databases.engine import Connection, Database
 from clew.databases.together import Together
 from clew.traces.filters import matches
+from clew.traces.kept import json_text, sought
 from clew.traces.moments import now
 from clew.traces.records import Records
 from clew.traces.schema import MOST_BYTES, InvalidError, NotFoundError, Trace
@@ -164,7 +165,7 @@ class TraceStore(Records):
     def get(self, trace_id: str) -> Stored:
         """The trace of that id. Raises `NotFoundError`."""
         with self.database.reading() as connection:
-            found = connection.execute(_SELECT.where(TRACES.c.id == _plain(trace_id))).first()
+            found = connection.execute(_SELECT.where(TRACES.c.id == sought(trace_id))).first()
         if found is None:
             raise NotFoundError(f"There is no trace '{trace_id[:64]}' in {self.name}.")
         return Stored(*found)
@@ -205,7 +206,7 @@ class TraceStore(Records):
 
     def _named(self, ids: Sequence[str]) -> Iterator[Stored]:
         for begin in range(0, len(ids), _AT_ONCE):
-            part = [_plain(each) for each in ids[begin : begin + _AT_ONCE]]
+            part = [sought(each) for each in ids[begin : begin + _AT_ONCE]]
             with self.database.reading() as connection:
                 found = {row[0]: Stored(*row) for row in connection.execute(_SELECT.where(TRACES.c.id.in_(part)))}
             for each in part:
@@ -217,8 +218,11 @@ class TraceStore(Records):
 
     def add_score(self, trace_id: str, criteria: Mapping[str, Any], score: float, details: Mapping[str, Any]) -> Score:
         """Keep what a judge found. Raises `NotFoundError` where there is no such trace."""
-        made = Score(str(uuid.uuid4()), trace_id, now(), dict(criteria), score, dict(details))
-        values = vars(made) | {"criteria": canonical_json(made.criteria), "details": canonical_json(made.details)}
+        made = Score(str(uuid.uuid4()), sought(trace_id), now(), dict(criteria), score, dict(details))
+        values = vars(made) | {
+            "criteria": json_text(made.criteria, "The criteria"),
+            "details": json_text(made.details, "The details of a score"),
+        }
         try:
             with self.database.writing("write into") as connection:
                 connection.execute(sa.insert(SCORES), values)
@@ -229,7 +233,7 @@ class TraceStore(Records):
     def scores(self, trace_id: str) -> list[Score]:
         """What was kept of a trace, in the order of time."""
         columns = [SCORES.c[name] for name in ("id", "trace_id", "created_at", "criteria", "score", "details")]
-        query = sa.select(*columns).where(SCORES.c.trace_id == _plain(trace_id)).order_by(SCORES.c.number)
+        query = sa.select(*columns).where(SCORES.c.trace_id == sought(trace_id)).order_by(SCORES.c.number)
         with self.database.reading() as connection:
             return [
                 Score(**{**row._mapping, "criteria": json.loads(row.criteria), "details": json.loads(row.details)})
@@ -252,11 +256,6 @@ class Score:
 
 _COLUMNS = (TRACES.c.id, TRACES.c.created_at, TRACES.c.content, TRACES.c.sha256)
 _SELECT = sa.select(*_COLUMNS)
-
-
-def _plain(text: str) -> str:
-    """An id to look for; one that no database could hold is looked for as another that is not there."""
-    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
 
 
 def _row(trace: Trace, moment: str, index: int) -> dict[str, Any]:

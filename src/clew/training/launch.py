@@ -12,14 +12,14 @@ from typing import Any
 
 from clew.core import files
 from clew.core.errors import EXIT_INTERRUPTED, ClewError, UsageError
-from clew.core.evidence import Prepared
+from clew.core.evidence import Prepared, TellsMore
 from clew.recipes import base, recipe_class
 from clew.recipes.base import Recipe
 from clew.recipes.families import find_family
 from clew.runs.checkpoints import MODEL, STATE, find_checkpoint, read_state, steps
 from clew.runs.folder import MANIFEST, Run, create_run, open_run
 from clew.runs.progress import Progress
-from clew.training.backends import Processes, Say, find_backend
+from clew.training.backends import Processes, Say, choose, find_backend
 
 
 def say_on_stderr(text: str) -> None:
@@ -43,27 +43,36 @@ def train(
     runs_dir: Path = Path("runs"),
     *,
     backend: str = "torch",
+    folder: Path | None = None,
     say: Say = say_on_stderr,
     shows: bool = True,
 ) -> tuple[Run, Progress]:
-    """Start a run of `recipe` in a new folder of `runs_dir` and train it to its end.
+    """Start a run of `recipe` in a new folder of `runs_dir`, or in the new `folder`, and train it to its end.
 
     Every process of a torchrun calls this; the leader makes the folder and speaks. Raises `ClewError`.
     """
+    backend = choose(backend, say if leads() else _silent)
     trains = find_backend(backend)
     with trains.processes(recipe) as processes:
         say = say if processes.leads else _silent
         prepared = prepare(recipe)
-        folder: str | None = None
+        recipe = getattr(prepared, "recipe", recipe)  # what could only be settled over the evidence is settled in it
+        made: str | None = None
         if processes.leads:
             for line in prepared.describe():
                 say(line)
             parent = _parent(recipe.start_from) if recipe.start_from else None
-            folder = str(create_run(runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep).folder)
-        run = open_run(Path(processes.share(folder)))
+            about = {"backend": backend} | (prepared.manifest() if isinstance(prepared, TellsMore) else {})
+            run = create_run(
+                runs_dir, recipe, prepared.evidence, parent=parent, keep=prepared.keep, folder=folder, about=about
+            )
+            made = str(run.folder)
+        run = open_run(Path(processes.share(made)))
         say(f"run {run.folder}")
         with _held(run, processes), _end_recorded(run, processes):
+            _around("begin", recipe, run, processes, say)
             progress = trains.run(recipe, prepared, run, processes, say=say, shows=shows)
+            _around("finish", recipe, run, processes, say)
             return run, _ended_as(progress, run, processes)
 
 
@@ -72,17 +81,21 @@ def resume(
     *,
     checkpoint: str = "latest",
     moved: Mapping[str, str] | None = None,
-    backend: str = "torch",
+    backend: str | None = None,
     say: Say = say_on_stderr,
     shows: bool = True,
 ) -> Progress:
     """Continue `run` from its `checkpoint` (latest, best or a step), to the bits of a run that was never stopped.
 
     `moved`: where the same evidence lies now, by the recipe's name for the place ({"data_dir": ...}, {"db": ...}).
+    `backend`: the library that trains, where it shall be another than the one that the run began with; a checkpoint
+    is the same for all of them, but they round differently.
     Raises `ClewError` when recipe, evidence or tokenizer are not those that the run began with.
     """
     family = find_family(str(run.manifest["objective"]))
     recipe = run.read_recipe(recipe_class(family.objective))
+    before = str(run.manifest.get("backend", "torch"))
+    backend = choose(backend or before, say if leads() else _silent)
     trains = find_backend(backend)
     for name, place in (moved or {}).items():
         known = family.place.rpartition(".")[2]
@@ -97,6 +110,8 @@ def resume(
         # The leader decides, since what it then drops the others might no longer find.
         where: str | None = processes.share(_where(run, checkpoint) if processes.leads else None)
         if where is not None and (over := _over(run.checkpoints / where)) is not None:
+            with _end_recorded(run, processes):
+                _around("finish", recipe, run, processes, say)
             say(f"run {run.folder} is {over.ended} already, at step {over.step}: there is nothing to resume")
             if processes.leads:
                 run.update(status=over.ended)
@@ -105,8 +120,21 @@ def resume(
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
         with _end_recorded(run, processes):
+            if backend != before:
+                say(f"note: not bit for bit as before, since it changed: backend {before} -> {backend}")
+            if processes.leads:
+                run.update(backend=backend)
+            _around("begin", recipe, run, processes, say)
             progress = trains.run(recipe, prepared, run, processes, checkpoint=where, say=say, shows=shows)
+            _around("finish", recipe, run, processes, say)
             return _ended_as(progress, run, processes)
+
+
+def _around(part: str, recipe: Recipe, run: Run, processes: Processes, say: Say) -> None:
+    """What the family does before the first step or after the last, in the leading process."""
+    family = find_family(recipe.objective)
+    if getattr(family, part) and processes.leads:
+        family.part(part)(run, recipe, say)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ def factor(training: Training, step: int, planned_steps: int) -> float:
 
     The schedule may span more than this run: `schedule_start` steps went before, `schedule_steps` are all.
     Warm-up: linear from warmup_start_ratio to 1 at warmup_steps. Then, with m = min_learning_rate / learning_rate:
-    constant 1; cosine m + (1 - m) (1 + cos(pi t)) / 2 over the steps after the warm-up (Loshchilov & Hutter 2016);
+    constant 1; linear 1 - (1 - m) t and cosine m + (1 - m) (1 + cos(pi t)) / 2 over the steps after the warm-up
+    (Loshchilov & Hutter 2016), where a linear one reaches m after the last step, as transformers has it;
     trapezoid 1, and over the last `cooldown_fraction` of the planned steps linear to m (Haegele et al. 2024).
     Beyond the planned steps the factor stays m.
     """
@@ -25,6 +26,9 @@ def factor(training: Training, step: int, planned_steps: int) -> float:
     if training.schedule == "constant":
         return 1.0
     lowest = min(1.0, training.min_learning_rate / training.learning_rate)
+    if training.schedule == "linear":
+        done = (step - training.warmup_steps) / max(1, planned_steps - training.warmup_steps)
+        return lowest + (1.0 - lowest) * (1.0 - min(1.0, done))
     if training.schedule == "cosine":
         done = (step - training.warmup_steps) / max(1, planned_steps - 1 - training.warmup_steps)
         return lowest + (1.0 - lowest) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))

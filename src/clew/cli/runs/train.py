@@ -25,8 +25,14 @@ class TrainOptions(flags.Options):
 
     runs_dir: Path = Path("runs")
     """Folder that the run's folder is made in."""
+    output: Path | None = None
+    """The run's own folder, which must be new or empty, in place of one with a made-up name in `runs_dir`."""
+    config: Path | None = None
+    """A YAML file whose settings are laid over those of the recipe."""
     backend: str = "torch"
     """The library that trains."""
+    dry_run: bool = False
+    """Read and check everything, say what would be trained, and stop."""
     as_json: flags.Json = False
     """Print the outcome as one JSON document, the last line of stdout."""
 
@@ -52,7 +58,9 @@ def main(arguments: list[str]) -> int:
     with stoppable_imports():
         from clew.training import launch
 
-    run, progress = launch.train(recipe, options.runs_dir, backend=options.backend)
+    if options.dry_run:
+        return _dry_run(recipe, options)
+    run, progress = launch.train(recipe, options.runs_dir, backend=options.backend, folder=options.output)
     if not launch.leads():
         return EXIT_DONE
     print(
@@ -65,9 +73,29 @@ def main(arguments: list[str]) -> int:
     return EXIT_DONE
 
 
+def _dry_run(recipe: Recipe, options: TrainOptions) -> int:
+    from clew.training import launch
+    from clew.training.backends import choose, find_backend
+
+    find_backend(choose(options.backend, launch.say_on_stderr))
+    prepared = launch.prepare(recipe)
+    for line in prepared.describe():
+        print(line, file=sys.stderr)
+    print("dry run: everything is there; nothing was trained or written", file=sys.stderr)
+    if options.as_json:
+        print_json({"dry_run": True, "recipe": recipe.without_secrets().model_dump(mode="json")})
+    return EXIT_DONE
+
+
 def parse(target: str, arguments: list[str]) -> tuple[Recipe, TrainOptions]:
-    """The recipe that `target` names with the flags of `arguments` laid over it, and the command's own options."""
-    return with_flags(recipes.load(target), arguments, TrainOptions, program=f"clew train {target}")
+    """The recipe that `target` names with the file of `--config` and the flags of `arguments` laid over it, and the
+    command's own options."""
+    loaded = recipes.load(target)
+    for place, argument in enumerate(arguments):
+        flag, joined, value = argument.partition("=")
+        if flag == "--config" and (joined or place + 1 < len(arguments)):
+            loaded = recipes.laid_over(loaded, Path(value if joined else arguments[place + 1]))
+    return with_flags(loaded, arguments, TrainOptions, program=f"clew train {target}")
 
 
 def with_flags(
