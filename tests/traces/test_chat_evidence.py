@@ -11,7 +11,7 @@ from clew.traces import datasets
 from clew.traces.evidence import prepare
 from clew.traces.manifests import BuildRequest
 from clew.traces.store import TraceStore
-from small_sft import small_sft, write_traces
+from small_sft import small_sft, write_questions, write_traces
 from small_traces import trace
 
 
@@ -123,6 +123,21 @@ def test_a_line_that_is_no_row_is_named(tmp_path, content, told):
 def test_what_is_not_there_is_told(store, path, told):
     with pytest.raises(ClewError, match=told):
         prepared(path, data={"db": str(store[1] / "traces.db")})
+
+
+def test_a_dataset_in_a_database_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(EvidenceError, match="no file sums-1; and as the key of a dataset"):
+        prepared("sums-1", data={"db": str(tmp_path / "none.db")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_questions_that_are_not_there_are_told_before_anything_is_trained(tmp_path):
+    path = write_traces(tmp_path / "a.jsonl")
+    with pytest.raises(ClewError, match=r"none.jsonl"):
+        prepared(path, data={"eval_set": str(tmp_path / "none.jsonl")})
+    questions = write_questions(tmp_path / "q.jsonl")
+    with pytest.raises(UsageError, match="no judge 'anser'"):
+        prepared(path, data={"eval_set": str(questions), "judge": "anser"})
 
 
 def test_a_template_that_is_unknown_is_told_before_anything_is_read(tmp_path):

@@ -110,7 +110,7 @@ def _snapshot_of(folder: Path) -> str | None:
 
 def _fetched(name: str, revision: str | None) -> Path:
     hub = library("huggingface_hub", f"The model {name}, which is no folder here,")
-    errors = hub.errors
+    errors: Any = importlib.import_module("huggingface_hub.errors")
     fetch: dict[str, Any] = {"revision": revision, "allow_patterns": _FETCHED}
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if revision and _COMMIT.fullmatch(revision):

@@ -16,7 +16,9 @@ from clew.core.randomness import generator
 from clew.recipes.base import changed
 from clew.recipes.chat import ChatRecipe
 from clew.traces.chat_rows import ChatStream
+from clew.traces.evalset import read_evalset
 from clew.traces.jsonl import TrainingRow
+from clew.traces.judges import find_judge
 from clew.traces.named_models import OURS, NamedModel, name_model
 from clew.traces.renderings import answer_text
 from clew.traces.training_rows import by_prompt, read
@@ -34,10 +36,14 @@ def prepare(recipe: ChatRecipe) -> PreparedChat:
     if model.origin and model.origin["revision"] and not files.is_folder(Path(asked.base_model)):
         # A branch moves on; the run stays with the commit that it began with.
         recipe = changed(recipe, {"model.revision": model.origin["revision"]}, "the recipe")
+    if recipe.data.eval_set:  # told now, and not after the training
+        read_evalset(Path(recipe.data.eval_set))
+        find_judge(recipe.data.judge)
     rows, evidence = read(recipe)
     length = recipe.model.max_length
-    if model.context_length is not None and length > model.context_length:
-        length = model.context_length
+    # A GPT of ours has relative positions, and learns to read longer rows where the recipe has them.
+    if model.kind != OURS and model.context_length is not None:
+        length = min(length, model.context_length)
     conversations = [
         model.template.render(
             conversation_of(row.prompt, recipe.system_instruction, answer_text(row.steps, row.answer))

@@ -9,7 +9,7 @@ from pathlib import Path
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
 from clew.core.evidence import Evidence
-from clew.databases import without_password
+from clew.databases import is_file, path_of, without_password
 from clew.recipes.chat import ChatRecipe
 from clew.traces import datasets, jsonl
 from clew.traces.jsonl import TrainingRow
@@ -43,11 +43,17 @@ def _of_file(path: Path, recipe: ChatRecipe) -> tuple[list[TrainingRow], Evidenc
 def _of_dataset(key: str, recipe: ChatRecipe) -> tuple[list[TrainingRow], Evidence]:
     if key.endswith((".jsonl", ".json")) or "/" in key:
         raise EvidenceError(f"There is no file {key}. Check the path; `clew dataset export KEY -o FILE` writes one.")
-    with TraceStore.open(recipe.data.db, create=False) as store:
+    place = recipe.data.db
+    if is_file(place) and not files.exists(path_of(place)):
+        raise EvidenceError(
+            f"There is no file {key}; and as the key of a dataset it is looked for in {place}, which is not there. "
+            "Check the path, or give the database with --db."
+        )
+    with TraceStore.open(place, create=False) as store:
         manifest = datasets.load(store, key)
         rows = _plain(datasets.rows(store, key), recipe, key)
-    place = f"{without_password(recipe.data.db)}#{key}"
-    return rows, Evidence(KIND, place, manifest.content_sha256, manifest.dataset_key, manifest.build_id)
+    named = f"{without_password(place)}#{key}"
+    return rows, Evidence(KIND, named, manifest.content_sha256, manifest.dataset_key, manifest.build_id)
 
 
 def _plain(rows: Iterable[TrainingRow], recipe: ChatRecipe, where: str) -> list[TrainingRow]:
