@@ -26,7 +26,7 @@ class LiveServer:
             text=True,
         )
         assert self.process.stdout is not None
-        said = self.process.stdout.readline()
+        self.said = said = self.process.stdout.readline()
         match = re.search(r"http://\S+:(\d+)", said)
         assert match, said + self.process.communicate(timeout=30)[0]
         self.port = int(match[1])

@@ -11,6 +11,8 @@ from clew.core.errors import UsageError
 from clew.serve.app import create_app
 from clew.serve.authentication import find_token, is_loopback
 
+pytest_plugins = ("serving",)
+
 TOKEN = "0123456789abcdef-of-signs"
 
 

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from clew.traces.tables import TRACES
 
+pytest_plugins = ("serving",)
+
 SUMS = {"dataset_name": "sums", "dataset_version": "1"}
 
 

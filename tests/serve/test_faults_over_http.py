@@ -16,6 +16,8 @@ from clew.serve.house import open_house
 from clew.traces.schema import MOST_BYTES
 from clew.traces.store import TraceStore
 
+pytest_plugins = ("serving",)
+
 STEP = {"i": 0, "type": "t", "content": "c"}
 TRACE = {"trace_version": "1", "prompt": "p", "final_answer": "a", "steps": [STEP]}
 JSON = {"Content-Type": "application/json"}

@@ -10,6 +10,8 @@ import pytest
 
 from clew.traces.generators import find_generator
 
+pytest_plugins = ("serving",)
+
 TRACE = {
     "trace_version": "1.0",
     "prompt": "What is 27 + 35?",

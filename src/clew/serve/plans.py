@@ -18,8 +18,10 @@ from clew.recipes.families import find_family
 from clew.serve.jobs import EVAL_SET
 from clew.traces import datasets
 from clew.traces.evalset import Question
+from clew.traces.evaluation_rows import read_evaluation
 from clew.traces.judges import JUDGES, find_judge
 from clew.traces.records import Job
+from clew.traces.regression import record
 from clew.traces.schema import ConflictError, InvalidError, Strict, Text
 from clew.traces.store import TraceStore
 
@@ -68,8 +70,8 @@ class EvaluateRequest(Strict):
     """The questions; none: those that the run was asked for with."""
     model: Literal["run", "base"] = "run"
     """What answers: the model that the run made, or the one that it began with."""
-    judge: Text = pydantic.Field(default="auto", max_length=64)
-    """What says whether an answer is right; auto: what the questions come with."""
+    judge: Text = pydantic.Field(default="answer", max_length=64)
+    """What says whether an answer is right: answer, exact, numeric, numeric:0.01, choice, checker or steps."""
     seed: int = pydantic.Field(default=42, ge=0, lt=2**53)
     """Of the answers, where they are drawn."""
     max_examples: int | None = pydantic.Field(default=None, ge=1)
@@ -79,11 +81,9 @@ class EvaluateRequest(Strict):
 def check_judge(name: str) -> str:
     """`name`, where it is a judge that a client may name. Raises `InvalidError`."""
     # "module:attribute" is for whoever sits at the machine: it imports what it names.
-    if name != "auto" and name not in JUDGES and not name.startswith("numeric:") and ":" in name:
+    if name not in JUDGES and not name.startswith("numeric:") and ":" in name:
         raise InvalidError(f"There is no judge '{name[:64]}'. Known: {', '.join(JUDGES)}.")
-    if name != "auto":
-        find_judge(name)
-    return name
+    return find_judge(name).name
 
 
 class Plans:
@@ -105,24 +105,10 @@ class Plans:
         """Take an evaluation that is done into the leaderboard. Raises `ClewError`."""
         if job.request["kind"] != "evaluate" or job.folder is None:
             return
-        # Reading an evaluation loads numpy, which nothing else here needs.
-        from clew.traces.evaluation_rows import read_evaluation, set_sha256
-
-        found = read_evaluation(Path(job.folder) / ROWS)
-        figures = found.figures
+        evaluation = read_evaluation(Path(job.folder) / ROWS)
         training = self._store.job(job.request["run_id"])
-        named = training.request["model"] if job.request["model"] == "base" else training.id
-        self._store.add_evaluation(
-            named,
-            eval_set_sha256=set_sha256(found.rows),
-            judge=found.judge,
-            examples=figures.examples,
-            mean_score=figures.mean_score,
-            low=figures.low,
-            high=figures.high,
-            path=found.path,
-            details={"job_id": job.id, "run_id": training.id, "dataset_key": training.request["dataset_key"]},
-        )
+        name = training.request["model"] if job.request["model"] == "base" else training.id
+        record(self._store, evaluation, name=name)
 
     def train(self, wanted: RunRequest) -> dict[str, Any]:
         """The request of a job that trains, checked as far as it can be without reading a model.
@@ -178,9 +164,7 @@ class Plans:
         model = str(self.run_folder(training.id)) if asked["model"] == "run" else self._model(training.request["model"])
         own = folder if asked["questions"] else Path(training.folder or "")
         arguments = ["evaluate", "traces", "--model", model, "--eval-set", str(own / EVAL_SET)]
-        arguments += ["--output", str(folder / ROWS), "--seed", str(asked["seed"])]
-        if asked["judge"] != "auto":
-            arguments += ["--judge", asked["judge"]]
+        arguments += ["--output", str(folder / ROWS), "--seed", str(asked["seed"]), "--judge", asked["judge"]]
         if asked["max_examples"] is not None:
             arguments += ["--max-examples", str(asked["max_examples"])]
         return arguments
