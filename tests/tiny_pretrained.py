@@ -9,6 +9,7 @@ import torch
 import transformers
 from tokenizers import decoders, models, pre_tokenizers
 
+transformers.utils.logging.disable_progress_bar()
 TURNS = ("<|im_start|>", "<|im_end|>")
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] | trim + "
@@ -26,15 +27,16 @@ SIZES = {
 }
 COMMON = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "max_position_embeddings": 128, "bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257,
+    "max_position_embeddings": 128,
 }  # fmt: skip
-GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "bos_token_id": 256, "eos_token_id": 257}
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
 
 
 def tiny_model(kind: str, seed: int = 0, vocab_size: int = 258) -> transformers.PreTrainedModel:
     """A network of `kind` with weights large enough that its logits differ."""
     config_class, extra = SIZES[kind]
-    config = config_class(vocab_size=vocab_size, **(GPT2 if kind == "gpt2" else COMMON | extra))
+    named = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), vocab_size - 1)
+    config = config_class(vocab_size=vocab_size, **(GPT2 if kind == "gpt2" else COMMON | extra), **named)
     model = transformers.AutoModelForCausalLM.from_config(config)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():

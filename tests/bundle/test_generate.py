@@ -13,11 +13,9 @@ from clew.bundle.generate import generate
 from clew.bundle.load import Bundle, load_bundle
 from clew.bundle.sampling import Sampling
 from clew.core.errors import BundleError, UsageError
-from clew.export.publish import publish_onnx
-from conftest import byte_tokenizer, random_gpt, source_of
+from small_chat import STOP, publish_small_chat
 
 START, END = "<start_of_turn>", "<end_of_turn>"
-STOP = 257
 GREEDY = Sampling(temperature=0, max_tokens=24)
 SAMPLED = Sampling(temperature=1.0, max_tokens=24, seed=3)
 
@@ -32,19 +30,8 @@ PROMPTS = [prompt("ab" * (number % 7) + str(number)) for number in range(20)]
 @pytest.fixture(scope="module")
 def chatty(tmp_path_factory) -> tuple[torch.nn.Module, Bundle]:
     """A model that ends its turn at about one token in ten, and its bundle."""
-    model = random_gpt(vocab_size=258, context_length=96, seed=4)
-    with torch.no_grad():
-        model.norm.weight[0] = 4.0
-        for block in model.blocks:
-            block.attention.out.weight[0] = 0
-            block.mlp.down.weight[0] = 0
-        model.embedding.weight[:, 0] = 1.0
-        model.embedding.weight[STOP, 0] = 5.0
-    tokenizer = byte_tokenizer()
-    tokenizer.add_special_tokens([START, END])
-    folder = tmp_path_factory.mktemp("chatty")
-    publish_onnx(source_of(model, tokenizer, folder / "checkpoint"), folder / "bundle")
-    return model, load_bundle(folder / "bundle")
+    model, folder = publish_small_chat(tmp_path_factory.mktemp("chatty"))
+    return model, load_bundle(folder)
 
 
 @pytest.fixture(scope="module")

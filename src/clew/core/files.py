@@ -161,6 +161,16 @@ def write_bytes(path: Path, content: bytes, *, replaces: Output | None = None) -
     The file is readable by others as the umask allows. A regular file that is there is replaced: any, or one of the
     kind that `replaces` says (`check_output`). Raises `ClewError` when the system refuses.
     """
+    with whole_file(path, replaces=replaces) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, replaces: Output | None = None) -> Iterator[BinaryIO]:
+    """Yield a file to write the content of `path` into; `write_bytes` says how it gets there.
+
+    When the block raises, what is at `path` stays as it is.
+    """
     if replaces is None:
         _check_regular(path)
     else:
@@ -170,7 +180,7 @@ def write_bytes(path: Path, content: bytes, *, replaces: Output | None = None) -
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).chmod(FILE_MODE)

@@ -42,21 +42,19 @@ class AlreadyThereError(Exception):
     """A row was to be written whose id is there."""
 
 
-class Link:
-    """One connection to the database of a URL."""
+class Address:
+    """A server's database as a URL names it: how to reach it, and what its errors mean to a user."""
 
-    def __init__(self, url: str, prepare: Callable[[psycopg.Connection[Any]], None]) -> None:
-        """`prepare` is done with each new connection. Raises a sentence where the first one cannot be made."""
+    def __init__(self, url: str) -> None:
+        """Raises `UsageError` for a URL that cannot be read, and where psycopg is not installed."""
         try:
             import psycopg
         except ImportError as error:
             raise UsageError(
                 "A database in PostgreSQL needs the package psycopg: install it with `pip install 'clew[postgres]'`."
             ) from error
-        self._psycopg = psycopg
+        self.psycopg = psycopg
         self.name = without_password(url)
-        self._prepare = prepare
-        self._connection: psycopg.Connection[Any] | None = None
         try:
             given = psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.Error:
@@ -67,6 +65,74 @@ class Link:
         secrets = [str(value) for key, value in given.items() if key in ("password", "sslpassword") and value]
         secrets.append(os.environ.get("PGPASSWORD", ""))
         self._secrets = {*secrets, *map(unquote, secrets)} - {""}
+
+    def connect(self, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+        """A new connection. Raises what psycopg raises."""
+        address = self.psycopg.conninfo.make_conninfo(**self._parameters)
+        return self.psycopg.connect(address, autocommit=autocommit)
+
+    def passes(self, error: psycopg.Error) -> bool:
+        """Whether it is worth trying again."""
+        if error.sqlstate is not None:
+            return error.sqlstate.startswith(_PASSING)
+        if not isinstance(error, self.psycopg.OperationalError | self.psycopg.InterfaceError):
+            return False
+        return not self._refused(str(error))
+
+    @staticmethod
+    def _refused(text: str) -> bool:
+        """Whether a failed connection was turned away, which waiting does not change."""
+        return bool(re.search(r"authentication failed|no password|does not exist|pg_hba|resolve host", text))
+
+    def sentence(self, error: psycopg.Error, doing: str) -> ClewError:
+        """What went wrong while `doing` something to (to, from, in) the database, and what to do about it."""
+        text, state = str(error), error.sqlstate or ""
+        if "authentication failed" in text or "no password" in text:
+            return EvidenceError(
+                f"{self.name}: the server refuses this user or this password. Check both (the password may stand in "
+                "the URL, in PGPASSWORD or in ~/.pgpass)."
+            )
+        if not state and (match := re.search(r'(database|role) "([^"]*)" does not exist', text)):
+            what = "database" if match[1] == "database" else "user"
+            advice = f"Make it with `createdb {match[2]}`" if what == "database" else "Check the name"
+            return EvidenceError(f"{self.name}: there is no such {what} on the server. {advice}.")
+        if "resolve host" in text:
+            return UnavailableError(f"{self.name}: the name of the server is not known. Check the URL.")
+        if state == "53100":
+            return UnavailableError(
+                f"Could not {doing} {self.name}. The server's disk is full. Nothing of it was written: free some space "
+                "and try again."
+            )
+        if state == "42501":
+            return EvidenceError(
+                f"Could not {doing} {self.name}. The server does not permit it to this user ({self._said(text)}). Ask "
+                "the owner of the tables for the right, or to run the command once."
+            )
+        if not state or self.passes(error):
+            return UnavailableError(
+                f"Could not {doing} {self.name}: the server does not answer. Is it running, and is the address right? "
+                f"It was: {self._said(text)}."
+            )
+        return EvidenceError(f"Could not {doing} {self.name}. The server says: {self._said(text)}.")
+
+    def _said(self, text: str) -> str:
+        """The first line of what the server said, with the password blotted out."""
+        line = (text.strip().splitlines() or ["nothing"])[0].strip().rstrip(".")
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line
+
+
+class Link:
+    """One connection to the database of a URL."""
+
+    def __init__(self, url: str, prepare: Callable[[psycopg.Connection[Any]], None]) -> None:
+        """`prepare` is done with each new connection. Raises a sentence where the first one cannot be made."""
+        self._address = Address(url)
+        self._psycopg = self._address.psycopg
+        self.name = self._address.name
+        self._prepare = prepare
+        self._connection: psycopg.Connection[Any] | None = None
         self.run("open", lambda _: None, patience=0.0)
 
     def close(self) -> None:
@@ -97,11 +163,11 @@ class Link:
             except self._psycopg.errors.UniqueViolation as error:
                 raise AlreadyThereError from error
             except self._psycopg.Error as error:
-                if not self._passes(error):
-                    raise self._sentence(error, doing) from None
+                if not self._address.passes(error):
+                    raise self._address.sentence(error, doing) from None
                 self.close()
                 if not pauses.take():
-                    raise self._sentence(error, doing) from None
+                    raise self._address.sentence(error, doing) from None
                 if not told:
                     _log.warning("%s was lost; trying again for up to %g seconds.", self.name, patience)
                     told = True
@@ -109,8 +175,7 @@ class Link:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             # Each piece of work is a transaction of its own; nothing stays open between.
-            address = self._psycopg.conninfo.make_conninfo(**self._parameters)
-            connection = self._psycopg.connect(address, autocommit=True)
+            connection = self._address.connect(autocommit=True)
             try:
                 with connection.transaction():
                     self._prepare(connection)
@@ -119,56 +184,6 @@ class Link:
                 raise
             self._connection = connection
         return self._connection
-
-    def _passes(self, error: psycopg.Error) -> bool:
-        """Whether it is worth trying again."""
-        if error.sqlstate is not None:
-            return error.sqlstate.startswith(_PASSING)
-        if not isinstance(error, self._psycopg.OperationalError | self._psycopg.InterfaceError):
-            return False
-        return not self._refused(str(error))
-
-    @staticmethod
-    def _refused(text: str) -> bool:
-        """Whether a failed connection was turned away, which waiting does not change."""
-        return bool(re.search(r"authentication failed|no password|does not exist|pg_hba|resolve host", text))
-
-    def _sentence(self, error: psycopg.Error, doing: str) -> ClewError:
-        text, state = str(error), error.sqlstate or ""
-        if "authentication failed" in text or "no password" in text:
-            return EvidenceError(
-                f"{self.name}: the server refuses this user or this password. Check both (the password may stand in "
-                "the URL, in PGPASSWORD or in ~/.pgpass)."
-            )
-        if not state and (match := re.search(r'(database|role) "([^"]*)" does not exist', text)):
-            what = "database" if match[1] == "database" else "user"
-            advice = f"Make it with `createdb {match[2]}`" if what == "database" else "Check the name"
-            return EvidenceError(f"{self.name}: there is no such {what} on the server. {advice}.")
-        if "resolve host" in text:
-            return UnavailableError(f"{self.name}: the name of the server is not known. Check the URL.")
-        if state == "53100":
-            return UnavailableError(
-                f"Could not {doing} {self.name}. The server's disk is full. Nothing of it was written: free some space "
-                "and try again."
-            )
-        if state == "42501":
-            return EvidenceError(
-                f"Could not {doing} {self.name}. The server does not permit it to this user ({self._said(text)}). Ask "
-                "the owner of the tables for the right, or to run the command once."
-            )
-        if not state or self._passes(error):
-            return UnavailableError(
-                f"Could not {doing} {self.name}: the server does not answer. Is it running, and is the address right? "
-                f"It was: {self._said(text)}."
-            )
-        return EvidenceError(f"Could not {doing} {self.name}. The server says: {self._said(text)}.")
-
-    def _said(self, text: str) -> str:
-        """The first line of what the server said, with the password blotted out."""
-        line = (text.strip().splitlines() or ["nothing"])[0].strip().rstrip(".")
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
-        return line
 
 
 def columns_of(connection: psycopg.Connection[Any], table: str) -> dict[str, str]:

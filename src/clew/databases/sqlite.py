@@ -106,7 +106,7 @@ class SqliteFile:
         if self._reader is not None:
             self._reader[0].close()
             self._reader, self._checked = None, False
-        self._reader = (_open_to_read(self.path), identity)
+        self._reader = (open_to_read(self.path), identity)
         return self._reader[0]
 
     def writing(self) -> sqlite3.Connection:
@@ -126,7 +126,7 @@ class SqliteFile:
             identity = identity_of(self.path)
             if identity is None:
                 raise self._gone()
-        connection = _connect(self.path, "rw")
+        connection = connect(self.path, "rw")
         try:
             # Readers do not wait for writers in this mode; a file system that lacks it does without.
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -181,7 +181,8 @@ def identity_of(path: Path) -> Identity | None:
     return status.st_dev, status.st_ino
 
 
-def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
+def connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
+    """A connection to the file in SQLite's `mode` "ro", "rw" or "rwc"; the caller begins transactions."""
     if files.exists(path) and not files.is_file(path):
         # To open a pipe would wait for whoever writes into it.
         raise EvidenceError(f"{path} is no file, so it is no SQLite database. Name an ordinary file.")
@@ -197,21 +198,21 @@ def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
     return connection
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, unless a writer died and left work that only a writing one can undo."""
     try:
-        return _connect(path, "ro")
+        return connect(path, "ro")
     except sqlite3.OperationalError as refused:
         if is_busy(refused):
             raise
     try:
-        return _connect(path, "rw")
+        return connect(path, "rw")
     except sqlite3.OperationalError:
         wal = path.with_name(path.name + "-wal")
         if wal.is_file() and wal.stat().st_size:
             raise
         # A read-only folder, where nobody can be writing.
-        return _connect(path, "ro", "&immutable=1")
+        return connect(path, "ro", "&immutable=1")
 
 
 def _make_file(path: Path, schema: Schema) -> None:
@@ -230,7 +231,7 @@ def _make_file(path: Path, schema: Schema) -> None:
             os.close(descriptor)
             temporary = Path(name)
             try:
-                with contextlib.closing(_connect(temporary, "rw")) as connection:
+                with contextlib.closing(connect(temporary, "rw")) as connection:
                     connection.execute("PRAGMA journal_mode = WAL").fetchall()
                     make_tables(connection, schema)
                 temporary.chmod(files.FILE_MODE)

@@ -19,7 +19,12 @@ class ChatNet(Protocol):
     frozen: Frozen | None
     """Weights that do not train and are not copied into checkpoints."""
 
-    def logits(self, tokens: Tensor, *, documents: Tensor, positions: Tensor, chosen: Tensor | None = None) -> Tensor:
+    def noise(self, step: int, rows: range) -> Any:
+        """What the dropout of `rows` of the batch of `step` draws from, for `logits`; None: nothing is dropped."""
+
+    def logits(
+        self, tokens: Tensor, *, documents: Tensor, positions: Tensor, chosen: Tensor | None = None, noise: Any = None
+    ) -> Tensor:
         """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq].
 
         `documents` int64 [batch, seq]: a token attends only to earlier tokens with its own number. `positions`: its
@@ -39,7 +44,12 @@ class GPTNet:
     def __init__(self, module: GPT) -> None:
         self.module = module
 
-    def logits(self, tokens: Tensor, *, documents: Tensor, positions: Tensor, chosen: Tensor | None = None) -> Tensor:
+    def noise(self, step: int, rows: range) -> None:
+        """None: fine-tuning drops nothing."""
+
+    def logits(
+        self, tokens: Tensor, *, documents: Tensor, positions: Tensor, chosen: Tensor | None = None, noise: None = None
+    ) -> Tensor:
         """See `ChatNet`."""
         hidden = self.module.hidden(tokens, documents=documents).flatten(0, 1)
         return self.module.head(hidden if chosen is None else hidden.index_select(0, chosen))

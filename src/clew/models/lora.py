@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +18,10 @@ from clew.core import files
 from clew.core.errors import EvidenceError, UsageError, nearest
 from clew.core.randomness import key
 from clew.models.pretrained_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Place, library
-from clew.recipes.lora import Lora
+from clew.recipes.chat import Lora
 
+ALL_LINEAR = "all-linear"
+"""peft's name of all linear layers but the output layer."""
 ADAPTER = "default"
 """peft's name of the one adapter."""
 
@@ -32,7 +33,7 @@ class Noise:
     seed: int
     step: int
     rows: Sequence[tuple[int, ...]]
-    """The key of each row of the tensors that pass through the model."""
+    """The key of each row of the tensors that pass through the model: the place of the row in the step's batch."""
 
 
 class Draws:
@@ -71,12 +72,13 @@ def with_adapters(model: nn.Module, lora: Lora, *, seed: int, name: str) -> tupl
     it, and one of zeros. Raises `UsageError` where a target names no linear layer; `name` is the model's.
     """
     peft = library("peft", "Training with adapters (LoRA)")
-    targets = list(lora.names) or "all-linear"
-    if lora.names:
-        _check_targets(model, lora.names, name)
+    targets: list[str] | str = ALL_LINEAR
+    if lora.targets != ALL_LINEAR:
+        targets = [target for each in lora.targets.split(",") if (target := each.strip())]
+        _check_targets(model, targets, name)
     settings = peft.LoraConfig(
-        r=lora.lora_rank,
-        lora_alpha=lora.scaled_alpha,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
         target_modules=targets,
         task_type="CAUSAL_LM",
         fan_in_fan_out=_has_conv1d(model),
@@ -89,7 +91,7 @@ def with_adapters(model: nn.Module, lora: Lora, *, seed: int, name: str) -> tupl
     finally:
         torch.set_rng_state(state)
     _draw(wrapped, seed)
-    return wrapped, _keyed_dropout(wrapped, lora.lora_dropout)
+    return wrapped, _keyed_dropout(wrapped, lora.dropout)
 
 
 def read_adapters(model: nn.Module, place: Place) -> nn.Module:
@@ -126,22 +128,6 @@ def read_adapters(model: nn.Module, place: Place) -> nn.Module:
     return wrapped.eval()
 
 
-def base_of(place: Place) -> tuple[str, str | None]:
-    """Name and revision of the model that the adapter at `place` was trained over. Raises `EvidenceError`."""
-    settings = files.read_json(place.folder / ADAPTER_CONFIG, what="the config of an adapter")
-    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(base, str) or not base:
-        raise EvidenceError(
-            f"{place.folder / ADAPTER_CONFIG} does not say over which model the adapter was trained: put its path or "
-            "id there as base_model_name_or_path."
-        )
-    revision = settings.get("revision")
-    beside = place.folder / base
-    if not Path(base).is_absolute() and not files.is_folder(Path(base)) and files.is_folder(beside):
-        base = str(beside)
-    return base, revision if isinstance(revision, str) else None
-
-
 def merged(model: nn.Module) -> nn.Module:
     """The model that `model` (adapters over it) comes to, as one without adapters. The argument is used up."""
     whole: Any = model
@@ -159,6 +145,8 @@ def _check_targets(model: nn.Module, names: Sequence[str], label: str) -> None:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
     }
+    if not names:
+        raise UsageError(f"No layer for an adapter is named. The model {label} has: {', '.join(sorted(linear))}.")
     for wanted in names:
         if wanted.rpartition(".")[2] not in linear:
             raise UsageError(

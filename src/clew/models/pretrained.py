@@ -9,21 +9,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from clew.core import files
 from clew.core.errors import CheckpointError, ClewError, EvidenceError
 from clew.core.randomness import generator, key
-from clew.models.lora import Draws, Noise, base_of, merged, read_adapters, with_adapters
-from clew.models.pretrained_folder import Place, check_model, find_model, library
+from clew.models.lora import Draws, Noise, merged, read_adapters, with_adapters
+from clew.models.pretrained_folder import Place, base_of, check_model, context_length, find_model, library
+from clew.models.pretrained_names import described_in
 from clew.models.pretrained_tokenizer import ChatTokenizer, open_chat_tokenizer
-from clew.recipes.lora import Lora
-from clew.training.checkpoint import Frozen
+from clew.recipes import base as recipes
+from clew.recipes.chat import Lora
+from clew.runs.checkpoints import MODEL, STATE, read_state
+from clew.traces.evidence import PreparedChat
+from clew.traces.named_models import FOREIGN
+from clew.training.checkpoint import Frozen, load_weights, read_checkpoint
+from clew.training.devices import Placement
 
-FAMILY = "pretrained"
-"""What checkpoints call such a model."""
 PROBE_TOLERANCE = 1e-3
 """How far logits of a packed row may be from those of its documents alone, as a share of the largest logit."""
 LONGEST = 2**30
@@ -48,6 +54,10 @@ class Pretrained:
     lora: Lora | None = None
     draws: Draws = field(default_factory=Draws)
     added_tokens: tuple[str, ...] = ()
+    seed: int = 0
+    """Of what is drawn in training."""
+    plain: bool = True
+    """Whether the model that training began with lies in one folder, without adapters: others can open it there."""
 
     @property
     def frozen(self) -> Frozen | None:
@@ -65,9 +75,11 @@ class Pretrained:
     def describe(self) -> dict[str, Any]:
         """As JSON: where the model comes from, its hash, and how it is trained."""
         config = _config_of(self.module)
+        folder = None if self.place.revision else files.printable(self.place.folder.absolute())
         return {
-            "family": FAMILY,
+            "family": FOREIGN,
             "name": self.place.name,
+            "folder": folder,
             "revision": self.place.revision,
             "sha256": self.sha256,
             "model_type": config.model_type,
@@ -84,25 +96,29 @@ class Pretrained:
         """Rows of the output layer; the tokenizer may have fewer tokens."""
         return int(_output_layer(self.module).weight.shape[0])
 
+    def noise(self, step: int, rows: range) -> Noise | None:
+        """What the dropout of adapters draws from in `rows` of the batch of `step`."""
+        return Noise(self.seed, step, [(row,) for row in rows]) if self.lora and self.lora.dropout else None
+
     def logits(
         self,
         tokens: Tensor,
-        documents: Tensor | None = None,
         *,
+        documents: Tensor | None = None,
+        positions: Tensor | None = None,
         chosen: Tensor | None = None,
         noise: Noise | None = None,
     ) -> Tensor:
-        """Logits [rows, length, vocab_size] for `tokens` int64 [rows, length].
+        """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq]: see `clew.models.chat_net.ChatNet`.
 
-        `documents` int [rows, length]: a token sees earlier tokens of its own number alone, and its position is
-        counted from where its document begins in the row (None: one document a row). `chosen` bool [rows, length]:
-        only of those positions, as [positions, vocab_size] in their order; the output layer computes no others.
-        `noise`: what the dropout of adapters draws from, its rows those of `tokens`; None: no dropout.
+        Without `documents` and `positions` each row is one document. `noise`: what the dropout of adapters draws from,
+        its rows those of `tokens`; None: no dropout.
         """
-        if documents is not None and self.packing == "separate":
-            return self._separately(tokens, documents, chosen, noise)
-        given = _packed(documents, self.packing) if documents is not None else {}
-        return self._forward(tokens, given, chosen, noise)
+        if documents is None or positions is None:
+            return self._forward(tokens, {}, chosen, noise)
+        if self.packing == "separate":
+            return self._separately(tokens, documents, positions, chosen, noise)
+        return self._forward(tokens, _packed(documents, positions, self.packing), chosen, noise)
 
     def merged(self) -> nn.Module:
         """The network with its adapters merged into it; this object is used up."""
@@ -117,28 +133,24 @@ class Pretrained:
                 logits: Tensor = self.module(input_ids=tokens, use_cache=False, **given).logits
         finally:
             self.draws.noise = None
-        return logits if chosen is None else logits.flatten(0, -2)
+        return logits.flatten(0, -2)
 
-    def _separately(self, tokens: Tensor, documents: Tensor, chosen: Tensor | None, noise: Noise | None) -> Tensor:
+    def _separately(
+        self, tokens: Tensor, documents: Tensor, positions: Tensor, chosen: Tensor | None, noise: Noise | None
+    ) -> Tensor:
         """Each document as a row of its own, filled up on the right, where no earlier token looks."""
-        begins = _begins(documents)
-        places = begins.nonzero()
-        length = documents.shape[1]
-        flat = (places[:, 0] * length + places[:, 1]).tolist()
-        lengths = [stop - start for start, stop in zip(flat, [*flat[1:], tokens.numel()], strict=True)]
-        rows = tokens.new_zeros(len(flat), max(lengths))
-        filled = torch.zeros_like(rows, dtype=torch.bool)
-        for row, count in enumerate(lengths):
-            filled[row, :count] = True
-        rows[filled] = tokens.flatten()
+        held = documents >= 0
+        begins = (held & (positions == 0)).nonzero()
+        document = (held & (positions == 0)).flatten().cumsum(0).view_as(documents) - 1
+        longest = int(positions.max()) + 1
+        rows = tokens.new_zeros(len(begins), longest)
+        # Where each place of the packed rows lies in the separate ones; what holds no token lies anywhere.
+        place = torch.where(held, document * longest + positions, 0).flatten()
+        rows.view(-1)[place[held.flatten()]] = tokens.flatten()[held.flatten()]
         if noise is not None:
-            noise = Noise(noise.seed, noise.step, [(*noise.rows[row], start) for row, start in places.tolist()])
-        wanted = filled
-        if chosen is not None:
-            wanted = torch.zeros_like(filled)
-            wanted[filled] = chosen.flatten()
-        logits = self._forward(rows, {}, wanted, noise)
-        return logits if chosen is not None else logits.view(*tokens.shape, -1)
+            keys = [(*noise.rows[row], start) for row, start in begins.tolist()]
+            noise = Noise(noise.seed, noise.step, keys)
+        return self._forward(rows, {}, place if chosen is None else place[chosen], noise)
 
 
 def open_pretrained(
@@ -158,35 +170,27 @@ def open_pretrained(
     what is missing, pickled, damaged or no causal language model, `CheckpointError` for another hash, `UsageError`
     for adapters or tokens that the model cannot take.
     """
-    place = find_model(name, revision=revision)
-    adapter = None
-    if place.is_adapter:
-        adapter, (base, base_revision) = place, base_of(place)
-        place = find_model(base, revision=base_revision)
-    check_model(place)
-    found = place.sha256() if adapter is None else f"{place.sha256()}+{adapter.sha256()}"
+    if files.is_file(Path(name) / STATE):
+        module, chat, place, found = _from_checkpoint(Path(name), name)
+        plain = False
+    else:
+        module, chat, place, found, plain = _from_folder(name, revision)
     if sha256 is not None and found != sha256:
         raise CheckpointError(
             f"The model {name} is not the one that the run began with (its hash differs): weights, config or tokenizer "
             "were changed. Restore them; nothing was changed."
         )
-    chat = open_chat_tokenizer(adapter or place, fallback=place)
-    module = _load(place)
-    _check_fits(module, chat, place)
-    if added_tokens := tuple(token for token in added_tokens if chat.tokenizer.token_to_id(token) is None):
+    if new := tuple(token for token in added_tokens if chat.tokenizer.token_to_id(token) is None):
         if lora is not None:
             raise EvidenceError(
-                f"The tokenizer of {name} lacks {added_tokens[0]}, and a new token has to be learned, while under "
-                "adapters the embedding does not train. Train the model whole (--lora-rank 0), or use the tokenizer's "
-                "own chat template."
+                f"The tokenizer of {name} lacks {new[0]}, and a new token has to be learned, while under adapters the "
+                "embedding does not train. Train the model whole (--rank 0), or use the tokenizer's own chat template."
             )
-        chat = chat.with_tokens(added_tokens)
+        chat = chat.with_tokens(new)
         _add_rows(module, chat, seed)
-    if adapter is not None:
-        module = merged(read_adapters(module, adapter))
     module.requires_grad_(True)
     draws = Draws()
-    context = _context_length(module)
+    context = context_length(_config_of(module).to_dict()) or LONGEST
     if device is not None:
         module = module.to(device)
     module.eval()
@@ -194,7 +198,66 @@ def open_pretrained(
     if lora is not None:
         module, draws = with_adapters(module, lora, seed=seed, name=name)
         module.eval()
-    return Pretrained(module, chat, place, found, packing, context, lora, draws, added_tokens)
+    return Pretrained(module, chat, place, found, packing, context, lora, draws, new, seed, plain)
+
+
+def open_checkpoint(folder: Path, *, device: torch.device | None = None) -> Pretrained:
+    """The model that a checkpoint of ours holds, its adapters apart where it has some.
+
+    What it was trained from must still lie where it lay. Raises `CheckpointError`, `EvidenceError`.
+    """
+    described = described_in(folder)
+    lora = None if described.lora is None else recipes.validate(Lora, dict(described.lora), f"{folder / STATE}: lora")
+    model = open_pretrained(
+        described.name,
+        revision=described.revision,
+        sha256=described.sha256,
+        lora=lora,
+        added_tokens=described.added_tokens,
+        device=device,
+    )
+    load_weights(model.module, read_checkpoint(folder, with_optimizer=False).model, folder, frozen=model.frozen)
+    model.module.requires_grad_(False)
+    return model
+
+
+def open_net(prepared: PreparedChat, placement: Placement) -> Pretrained:
+    """The model that training begins with, on the placement's device: see `clew.objectives.chat`."""
+    recipe, named = prepared.recipe, prepared.model
+    model = open_pretrained(
+        str(named.checkpoint or named.name),
+        revision=None if named.checkpoint else recipe.model.revision or None,
+        lora=recipe.lora if recipe.lora.rank else None,
+        seed=recipe.seed,
+        added_tokens=named.template.specials,
+        device=placement.device,
+    )
+    if files.sha256_of(str(model.chat.tokenizer.to_str(pretty=True))) != files.sha256_of(named.tokenizer):
+        raise EvidenceError(f"The tokenizer of {named.name} changed while the run was being prepared. Start again.")
+    return model
+
+
+def _from_checkpoint(folder: Path, name: str) -> tuple[nn.Module, ChatTokenizer, Place, str]:
+    """A checkpoint as what further training begins with: adapters merged."""
+    held = open_checkpoint(folder)
+    weights = read_state(folder)["sha256"][MODEL]
+    return held.merged(), held.chat, Place(name, folder, None), files.sha256_of(f"{held.sha256}+{weights}")
+
+
+def _from_folder(name: str, revision: str | None) -> tuple[nn.Module, ChatTokenizer, Place, str, bool]:
+    """The network of a folder or an id, adapters merged; and whether it was plain, without adapters."""
+    place = find_model(name, revision=revision)
+    if not place.is_adapter:
+        check_model(place)
+        module, chat = _load(place), open_chat_tokenizer(place, fallback=place)
+        _check_fits(module, chat, place)
+        return module, chat, place, place.sha256(), True
+    named, base_revision = base_of(place)
+    base = find_model(named, revision=base_revision)
+    check_model(base)
+    module, chat = _load(base), open_chat_tokenizer(place, fallback=base)
+    _check_fits(module, chat, base)
+    return merged(read_adapters(module, place)), chat, place, f"{base.sha256()}+{place.sha256()}", False
 
 
 def _load(place: Place) -> nn.Module:
@@ -270,14 +333,6 @@ def _add_rows(module: nn.Module, chat: ChatTokenizer, seed: int) -> None:
             bias[before:] = bias[:before].mean()
 
 
-def _context_length(module: nn.Module) -> int:
-    config = _config_of(module)
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        if isinstance(found := getattr(config, name, None), int) and found > 0:
-            return found
-    return LONGEST
-
-
 @torch.no_grad()
 def _probe(module: nn.Module, place: Place, context: int) -> Packing:
     """How rows of several documents are computed so that each gets the logits that it gets alone.
@@ -306,33 +361,25 @@ def _probe(module: nn.Module, place: Place, context: int) -> Packing:
         )
     expected = torch.cat(alone, dim=1)
     documents = torch.tensor([[0] * first + [1] * (length - first)], device=device)
+    positions = torch.tensor([[*range(first), *range(length - first)]], device=device)
     config = _config_of(module)
     ways: list[Packing] = ["positions"]
     if not (getattr(config, "sliding_window", None) or getattr(config, "layer_types", None)):
         ways.append("mask")  # a mask that is given would take the place of the model's own windows
     for way in ways:
         with contextlib.suppress(TypeError, ValueError, RuntimeError, IndexError, AttributeError):
-            found = run(tokens[:, :length], **_packed(documents, way))
+            found = run(tokens[:, :length], **_packed(documents, positions, way))
             if found.shape == expected.shape and float((found - expected).abs().max()) <= scale:
                 return way
     return "separate"
 
 
-def _packed(documents: Tensor, packing: Packing) -> dict[str, Tensor]:
+def _packed(documents: Tensor, positions: Tensor, packing: Packing) -> dict[str, Tensor]:
     """What a model is given to keep the documents of a row apart."""
-    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
-    positions = index - torch.where(_begins(documents), index, 0).cummax(dim=1).values
     if packing == "positions":
         return {"position_ids": positions}
     same = documents.unsqueeze(2) == documents.unsqueeze(1)
     return {"position_ids": positions, "attention_mask": same.tril().unsqueeze(1)}
-
-
-def _begins(documents: Tensor) -> Tensor:
-    """Bool [rows, length]: where a document begins in its row."""
-    begins = torch.ones_like(documents, dtype=torch.bool)
-    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    return begins
 
 
 @contextlib.contextmanager
@@ -342,7 +389,7 @@ def _output_layer_on(module: nn.Module, chosen: Tensor | None) -> Iterator[None]
         yield
         return
     layer = _output_layer(module)
-    handle = layer.register_forward_pre_hook(lambda _, arguments: (arguments[0][chosen].unsqueeze(0), *arguments[1:]))
+    handle = layer.register_forward_pre_hook(lambda _, given: (given[0].flatten(0, 1)[chosen].unsqueeze(0), *given[1:]))
     try:
         yield
     finally:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,20 @@ class Place:
         """The hash of all that the model is made of: weights, sizes, tokenizer, template."""
         made_of = {path for pattern in _MADE_OF for path in self.folder.glob(pattern)}
         return files.sha256_of(
-            files.canonical_json({files.printable(path.name): files.sha256_of_file(path) for path in sorted(made_of)})
+            files.canonical_json({files.printable(path.name): _sha256(path) for path in sorted(made_of)})
         )
+
+
+def _sha256(path: Path) -> str:
+    with files.sentences_for(path, "read"):
+        seen = path.stat()
+    return _hashed(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: Path, *stamp: int) -> str:
+    """The hash of a file as it was at that stamp: gigabytes are hashed once a process, not at each opening."""
+    return files.sha256_of_file(path)
 
 
 def library(name: str, purpose: str) -> Any:
@@ -96,7 +110,7 @@ def _snapshot_of(folder: Path) -> str | None:
 
 def _fetched(name: str, revision: str | None) -> Path:
     hub = library("huggingface_hub", f"The model {name}, which is no folder here,")
-    errors = hub.errors
+    errors: Any = importlib.import_module("huggingface_hub.errors")
     fetch: dict[str, Any] = {"revision": revision, "allow_patterns": _FETCHED}
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if revision and _COMMIT.fullmatch(revision):
@@ -171,6 +185,31 @@ def check_model(place: Place) -> dict[str, Any]:
         )
     _check_weights(place)
     return dict(config)
+
+
+def base_of(place: Place) -> tuple[str, str | None]:
+    """Name and revision of the model that the adapter at `place` was trained over. Raises `EvidenceError`."""
+    settings = files.read_json(place.folder / ADAPTER_CONFIG, what="the config of an adapter")
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or not base:
+        raise EvidenceError(
+            f"{place.folder / ADAPTER_CONFIG} does not say over which model the adapter was trained: put its path or "
+            "id there as base_model_name_or_path."
+        )
+    revision = settings.get("revision")
+    beside = place.folder / base
+    if not Path(base).is_absolute() and not files.is_folder(Path(base)) and files.is_folder(beside):
+        base = str(beside)
+    return base, revision if isinstance(revision, str) else None
+
+
+def context_length(config: Mapping[str, Any]) -> int | None:
+    """Tokens that the model of this config.json reads at most; None where it does not say."""
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        found = config.get(name)
+        if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+            return found
+    return None
 
 
 def _check_weights(place: Place) -> None:

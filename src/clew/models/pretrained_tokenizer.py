@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import tokenizers
 
-from clew.bundle.chat import ChatTemplate
+from clew.bundle.chat import ChatTemplate, conversation_of
 from clew.bundle.names import TOKENIZER_FILE
 from clew.bundle.tokenizer import open_tokenizer, panics_as, read_text
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
 from clew.models.pretrained_folder import Place, library
 
+_PROBE = conversation_of("?", answer="!")
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -27,6 +29,8 @@ class ChatTokenizer:
     named: dict[str, str]
     """Tokens that templates know by name: bos_token, eos_token."""
     name: str
+    folder: Path
+    """Where its files lie."""
     transformers: Any = field(repr=False)
     """transformers' own object, which writes the tokenizer's files."""
     added: tuple[int, ...] = ()
@@ -46,12 +50,19 @@ class ChatTokenizer:
     def own_template(self) -> ChatTemplate:
         """The template that comes with the tokenizer. Raises `UsageError` where there is none or it is none."""
         if self.template_source is None:
-            raise UsageError(
-                f"The tokenizer of {self.name} has no chat template of its own. Name one: --template turns with "
-                "--add-turn-tokens yes, which gives the tokenizer the tokens of that template, or the path of a Jinja "
-                "file that uses tokens that it has."
-            )
-        return ChatTemplate(self.template_source, f"of {self.name}", self.specials, self.named)
+            raise UsageError(f"The tokenizer of {self.name} has no chat template of its own: name one with --template.")
+        return self.template_from(self.template_source, f"of {self.name}")
+
+    def template_from(self, source: str, name: str, markers: Sequence[str] = ()) -> ChatTemplate:
+        """The template of `source`, which may use this tokenizer's special tokens, and those of `markers` whether it
+        has them or not. Raises `UsageError`."""
+        specials = tuple(dict.fromkeys((*markers, *self.specials)))
+        every = ChatTemplate(source, name, specials, self.named)
+        # Some tokenizers keep hundreds of special tokens in reserve, and each costs a search of each text.
+        used = {span.text for span in every.render(_PROBE) if span.special}
+        used |= {token for token in specials if token in source}
+        few = [token for token in specials if token in used]
+        return ChatTemplate(source, name, few, self.named, end_of_turn=every.end_of_turn)
 
     def with_tokens(self, tokens: Sequence[str]) -> ChatTokenizer:
         """The same with `tokens` as special tokens behind the others."""
@@ -83,8 +94,8 @@ def open_chat_tokenizer(place: Place, *, fallback: Place) -> ChatTokenizer:
     except Exception as error:  # what from_pretrained raises is of many libraries
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise EvidenceError(
-            f"{place.folder} has no tokenizer that transformers can read ({reason}). Copy or fetch its {TOKENIZER_FILE} "
-            "and tokenizer_config.json again."
+            f"{place.folder} has no tokenizer that transformers can read ({reason}). Copy or fetch its "
+            f"{TOKENIZER_FILE} and tokenizer_config.json again."
         ) from error
     if backend is None:
         raise EvidenceError(
@@ -95,7 +106,9 @@ def open_chat_tokenizer(place: Place, *, fallback: Place) -> ChatTokenizer:
     if isinstance(source, dict):
         source = source.get("default")
     named = {name: text for name in _NAMED if isinstance(text := getattr(whole, name, None), str)}
-    return ChatTokenizer(_copy(backend), source if isinstance(source, str) else None, named, place.name, whole)
+    return ChatTokenizer(
+        _copy(backend), source if isinstance(source, str) else None, named, place.name, place.folder, whole
+    )
 
 
 def _copy(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

@@ -43,6 +43,8 @@ class Batch(NamedTuple):
     """int64 [n]: the places of the flattened rows whose next token is learnt, and a few more."""
     targets: Tensor
     """int64 [n]: that token, or `IGNORED`."""
+    noise: Any = None
+    """What dropout draws from; None: nothing is dropped."""
 
 
 class Chat(Objective):
@@ -65,12 +67,17 @@ class Chat(Objective):
         """Rows [step * batch_size, (step + 1) * batch_size) of the stream, the shard's part of them."""
         size = self.recipe.training.batch_size
         chosen = shard.rows(size)
-        return self.to_device(self.stream.rows(step * size + chosen.start, step * size + chosen.stop))
+        batch = self.to_device(self.stream.rows(step * size + chosen.start, step * size + chosen.stop))
+        return batch._replace(noise=self.net.noise(step, chosen))
 
     def loss(self, batch: Batch) -> Loss:
         """Mean cross-entropy in nats a token, over the assistant's tokens of the batch."""
         logits = self.net.logits(
-            batch.tokens, documents=batch.documents, positions=batch.positions, chosen=batch.chosen
+            batch.tokens,
+            documents=batch.documents,
+            positions=batch.positions,
+            chosen=batch.chosen,
+            noise=batch.noise,
         )
         total = F.cross_entropy(logits.float(), batch.targets, ignore_index=IGNORED, reduction="sum")
         weight = (batch.targets != IGNORED).sum().float()
@@ -102,11 +109,12 @@ class Chat(Objective):
         return State(self._made_with())
 
     def restore(self, state: State) -> None:
-        """Check that tokens and template are those that the checkpoint was trained with."""
+        """Check that tokens, template and what training began with are those of the checkpoint."""
         if dict(state.values) != self._made_with():
             raise CheckpointError(
-                "The tokenizer or the chat template is not the one that the checkpoint was trained with. Restore the "
-                "model's files; what was learnt in other tokens cannot be continued."
+                "The tokenizer, the chat template or the model that training began with is not the one that the "
+                "checkpoint was trained with. Restore the model's files; what was learnt over others cannot be "
+                "continued."
             )
 
     def start_from(self, checkpoint: Checkpoint, path: Path) -> None:
@@ -141,10 +149,12 @@ class Chat(Objective):
         return Batch(*(torch.from_numpy(array).to(self._placement.device) for array in arrays))
 
     def _made_with(self) -> dict[str, str]:
-        model = self._prepared.model
+        """Hashes of the tokens, the template, and where the network has one the model that it began as."""
+        model, began_as = self._prepared.model, self.net.describe().get("sha256")
         return {
             "tokenizer_sha256": files.sha256_of(model.tokenizer),
             "template_sha256": files.sha256_of(model.template.source),
+            **({"model_sha256": began_as} if began_as else {}),
         }
 
 

@@ -157,4 +157,6 @@ def lines_of(questions: Iterable[Question]) -> Iterator[str]:
 
 def write_evalset(path: Path | str, questions: Iterable[Question]) -> None:
     """Write an eval set, whole or not at all. Replaces an earlier one, and nothing else."""
-    files.write_text(Path(path), "".join(lines_of(questions)), replaces=EVAL_SET)
+    with files.whole_file(Path(path), replaces=EVAL_SET) as file:
+        for line in lines_of(questions):
+            file.write(line.encode("utf-8"))

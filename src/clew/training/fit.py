@@ -24,7 +24,7 @@ from clew.training.checkpoint import check_finite, load_weights, read_checkpoint
 from clew.training.devices import Placement
 from clew.training.objective import Loss, Objective, State
 from clew.training.optimizers import Optimizer, WeightAverage
-from clew.training.step import Step, train_step
+from clew.training.step import Step, Steps, TorchSteps
 
 # A step may be long where it is compiled, so the request is answered before it is granted.
 _STOPPING = "stopping when this step is saved; once more stops at once"
@@ -39,21 +39,24 @@ def fit(
     compiled: bool = False,
     checkpoint: str | None = None,
     shows: bool = True,
+    steps: Steps | None = None,
 ) -> Progress:
     """Train until the planned steps or early stopping, from the run's `checkpoint` (None: from the start).
 
-    Returns the final progress. Raises `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint of that instant;
-    `ClewError` for a loss that is not finite, a full disk, or a checkpoint that does not fit, with the last good
-    checkpoint untouched.
+    `steps`: what takes the optimiser's steps, where that is not torch. Returns the final progress. Raises
+    `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint of that instant; `ClewError` for a loss that is
+    not finite, a full disk, or a checkpoint that does not fit, with the last good checkpoint untouched.
     """
     _check_split(training, placement)
     planned = objective.planned_steps()
-    keeper = _Keeper(objective, run, training, placement, planned, shows=shows)
     loss_of: Callable[[Any], Loss] = torch.compile(objective.loss, dynamic=False) if compiled else objective.loss
-    optimizer, average, recorder, hooks = keeper.optimizer, keeper.average, keeper.recorder, objective.hooks
+    steps = steps or TorchSteps(objective, training, placement, loss_of)
+    keeper = _Keeper(objective, run, training, placement, planned, steps, shows=shows)
+    average, recorder, hooks = keeper.average, keeper.recorder, objective.hooks
     progress = Progress()
     try:
         progress = keeper.restore(checkpoint)
+        steps.begin(keeper.optimizer)
         says = _STOPPING if placement.leads else ""
         with stop_requested(forwarded=placement.world > 1, says=says) as stop, _explained(stop, progress, run):
             keeper.tell("on_begin", progress)
@@ -63,11 +66,8 @@ def fit(
                     keeper.save(progress)
                     raise InterruptedRunError(_stopped(progress.step, planned, run))
                 rate = schedules.factor(training, step, planned)
-                optimizer.set_learning_rate(rate)
                 logs = (step + 1) % training.log_every == 0 or step + 1 == planned
-                done = train_step(
-                    objective, optimizer, training, placement, step, loss_of=loss_of, logs=logs, stop=stop
-                )
+                done = steps.take(keeper.optimizer, step, rate, logs=logs, stop=stop)
                 if not (math.isfinite(done.gradient_norm) and math.isfinite(done.means.get("loss", 0.0))):
                     raise ClewError(_not_finite(step, done, run))
                 progress.step += 1
@@ -103,9 +103,17 @@ class _Keeper:
     """What of a run must survive, in one place: it is evaluated, saved and restored with the weights' average."""
 
     def __init__(
-        self, objective: Objective, run: Run, training: Training, placement: Placement, planned: int, *, shows: bool
+        self,
+        objective: Objective,
+        run: Run,
+        training: Training,
+        placement: Placement,
+        planned: int,
+        steps: Steps,
+        *,
+        shows: bool,
     ) -> None:
-        self._objective, self._run, self._training = objective, run, training
+        self._objective, self._run, self._training, self._steps = objective, run, training, steps
         self._weights = weights_of(objective.model, objective.frozen)
         self.optimizer = Optimizer(objective.model, training, objective.trainable())
         self.average = WeightAverage(self._weights, training.average_decay)
@@ -115,6 +123,7 @@ class _Keeper:
     def tell(self, event: str, progress: Progress) -> None:
         """Tell the hooks of the beginning or the end, with the average in the model."""
         if self._objective.hooks:
+            self._steps.give_back(self.optimizer)
             with self.average.in_place():
                 for hook in self._objective.hooks:
                     getattr(hook, event)(progress)
@@ -122,6 +131,7 @@ class _Keeper:
     def evaluate(self, progress: Progress) -> bool:
         """Evaluate, record, decide about early stopping; return whether this is the best score so far."""
         objective = self._objective
+        self._steps.give_back(self.optimizer)
         with self.average.in_place():
             found = objective.evaluate(progress.step)
             beside = {name: value for hook in objective.hooks for name, value in hook.evaluate(progress).items()}
@@ -147,6 +157,7 @@ class _Keeper:
         if self.recorder is None:
             return
         objective, manifest = self._objective, self._run.manifest
+        self._steps.give_back(self.optimizer)
         kept = objective.state()
         hooks = {hook.name: state for hook in objective.hooks if (state := hook.state())}
         frozen = objective.frozen

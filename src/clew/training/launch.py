@@ -19,7 +19,7 @@ from clew.recipes.families import find_family
 from clew.runs.checkpoints import MODEL, STATE, find_checkpoint, read_state, steps
 from clew.runs.folder import MANIFEST, Run, create_run, open_run
 from clew.runs.progress import Progress
-from clew.training.backends import Processes, Say, find_backend
+from clew.training.backends import Processes, Say, choose, find_backend
 
 
 def say_on_stderr(text: str) -> None:
@@ -51,10 +51,12 @@ def train(
 
     Every process of a torchrun calls this; the leader makes the folder and speaks. Raises `ClewError`.
     """
+    backend = choose(backend, say if leads() else _silent)
     trains = find_backend(backend)
     with trains.processes(recipe) as processes:
         say = say if processes.leads else _silent
         prepared = prepare(recipe)
+        recipe = getattr(prepared, "recipe", recipe)  # what could only be settled over the evidence is settled in it
         made: str | None = None
         if processes.leads:
             for line in prepared.describe():
@@ -79,17 +81,21 @@ def resume(
     *,
     checkpoint: str = "latest",
     moved: Mapping[str, str] | None = None,
-    backend: str = "torch",
+    backend: str | None = None,
     say: Say = say_on_stderr,
     shows: bool = True,
 ) -> Progress:
     """Continue `run` from its `checkpoint` (latest, best or a step), to the bits of a run that was never stopped.
 
     `moved`: where the same evidence lies now, by the recipe's name for the place ({"data_dir": ...}, {"db": ...}).
+    `backend`: the library that trains, where it shall be another than the one that the run began with; a checkpoint
+    is the same for all of them, but they round differently.
     Raises `ClewError` when recipe, evidence or tokenizer are not those that the run began with.
     """
     family = find_family(str(run.manifest["objective"]))
     recipe = run.read_recipe(recipe_class(family.objective))
+    before = str(run.manifest.get("backend", "torch"))
+    backend = choose(backend or before, say if leads() else _silent)
     trains = find_backend(backend)
     for name, place in (moved or {}).items():
         known = family.place.rpartition(".")[2]
@@ -114,6 +120,10 @@ def resume(
         run.check_evidence(prepared.evidence)
         say(f"run {run.folder}: " + (f"resumes at {where}" if where else "has no checkpoint yet and starts anew"))
         with _end_recorded(run, processes):
+            if backend != before:
+                say(f"note: not bit for bit as before, since it changed: backend {before} -> {backend}")
+            if processes.leads:
+                run.update(backend=backend)
             _around("begin", recipe, run, processes, say)
             progress = trains.run(recipe, prepared, run, processes, checkpoint=where, say=say, shows=shows)
             _around("finish", recipe, run, processes, say)

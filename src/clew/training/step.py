@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,49 @@ class Step(NamedTuple):
     items: int
     stops: bool
     """Whether any process was asked to stop."""
+
+
+class Steps(Protocol):
+    """What takes the optimiser's steps. While it trains, weights and moments may lie with it alone; whoever reads them
+    out of the objective's model and out of `Optimizer` has them given back before."""
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Take the weights out of the objective's model and the moments out of `optimizer`, new or restored."""
+
+    def take(self, optimizer: Optimizer, step: int, rate: float, *, logs: bool, stop: threading.Event) -> Step:
+        """Take the step `step` (0-based) at `rate` times the peak learning rate."""
+
+    def give_back(self, optimizer: Optimizer) -> None:
+        """Put weights and moments as they now are into the objective's model and into `optimizer`."""
+
+
+class TorchSteps:
+    """Steps of torch, in place."""
+
+    def __init__(
+        self, objective: Objective, training: Training, placement: Placement, loss_of: Callable[[Any], Loss]
+    ) -> None:
+        self._objective, self._training, self._placement, self._loss_of = objective, training, placement, loss_of
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Nothing: they are where they train."""
+
+    def take(self, optimizer: Optimizer, step: int, rate: float, *, logs: bool, stop: threading.Event) -> Step:
+        """Take the step in place."""
+        optimizer.set_learning_rate(rate)
+        return train_step(
+            self._objective,
+            optimizer,
+            self._training,
+            self._placement,
+            step,
+            loss_of=self._loss_of,
+            logs=logs,
+            stop=stop,
+        )
+
+    def give_back(self, optimizer: Optimizer) -> None:
+        """Nothing: they never left."""
 
 
 def train_step(

@@ -81,7 +81,7 @@ def _trained(
 ) -> Progress:
     objective: Objective = find_family(recipe.objective).part("make")(prepared, run.folder, placement)
     if checkpoint is None and run.manifest.get("parent"):
-        _start_from(run, objective)
+        start_from(run, objective)
     compiled = devices.pays_to_compile(recipe.training, placement.device, objective.planned_flops())
     if placement.leads:
         run.update(status="running", device={**placement.describe(), "compiled": compiled})
@@ -96,7 +96,7 @@ def _trained(
     return fit(objective, run, recipe.training, placement, compiled=compiled, checkpoint=checkpoint, shows=shows)
 
 
-def _start_from(run: Run, objective: Objective) -> None:
+def start_from(run: Run, objective: Objective) -> None:
     """Give `objective` the weights that the run's manifest names. Raises `CheckpointError` where they are no more."""
     source = Path(run.manifest["parent"])
     found = read_checkpoint(source, with_optimizer=False)

@@ -75,9 +75,9 @@ def main(arguments: list[str]) -> int:
 
 def _dry_run(recipe: Recipe, options: TrainOptions) -> int:
     from clew.training import launch
-    from clew.training.backends import find_backend
+    from clew.training.backends import choose, find_backend
 
-    find_backend(options.backend)
+    find_backend(choose(options.backend, launch.say_on_stderr))
     prepared = launch.prepare(recipe)
     for line in prepared.describe():
         print(line, file=sys.stderr)

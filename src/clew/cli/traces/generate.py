@@ -83,14 +83,15 @@ def _traces(options: GenerateOptions) -> int:
 
     made = find_generator(options.name).traces(options.count, options.seed, options.level, options.split or "train")
     if options.output is not None:
-        files.check_output(options.output, TRACES)
-        lines = (json.dumps(trace.model_dump(mode="json"), ensure_ascii=False) + "\n" for trace in made)
-        files.write_text(options.output, "".join(lines), replaces=TRACES)
-    else:
+        with files.whole_file(options.output, replaces=TRACES) as file:
+            for trace in made:
+                line = json.dumps(trace.model_dump(mode="json"), ensure_ascii=False) + "\n"
+                file.write(line.encode("utf-8"))
+    elif options.db is not None:
         from clew.traces.store import TraceStore
 
         with TraceStore.open(options.db) as store:
-            store.add(list(made))
+            store.add_many(made)
     return _told(options, "traces")
 
 

@@ -8,6 +8,9 @@ from clew.traces.generators.base import Generator
 
 GENERATORS: dict[str, str] = {
     "arithmetic": "clew.traces.generators.arithmetic:ARITHMETIC",
+    "tictactoe": "clew.traces.generators.positions:TICTACTOE",
+    "connect4": "clew.traces.generators.positions:CONNECT4",
+    "rewriting": "clew.traces.generators.rewriting:REWRITING",
     "high_card_duel": "clew.traces.generators.high_card_duel:HIGH_CARD_DUEL",
 }
 """Name -> "module:attribute" of its `Generator`."""
