@@ -67,17 +67,20 @@ def resume(
     runs_dir: Path | str = Path("runs"),
     data_dir: Path | str | None = None,
     db: str | None = None,
+    data: Path | str | None = None,
     shows: bool = True,
 ) -> Run:
     """Go on with a run, by its folder or name, or with the newest (None), to the bits of one that was never stopped.
 
-    `checkpoint`: "latest", "best" or a step. `data_dir`, `db`: where the same evidence lies now, if it was moved.
+    `checkpoint`: "latest", "best" or a step. `data_dir`, `db`, `data`: where the same evidence lies now, if it was
+    moved.
     Raises `ClewError`.
     """
     from clew.training import launch
 
     found = run if isinstance(run, Run) else find_run(None if run is None else str(run), Path(runs_dir))
-    moved = {name: str(place) for name, place in (("data_dir", data_dir), ("db", db)) if place is not None}
+    places = {"data_dir": data_dir, "db": db, "path": data}
+    moved = {name: str(place) for name, place in places.items() if place is not None}
     say = launch.say_on_stderr if shows else _silent
     launch.resume(found, checkpoint=str(checkpoint), moved=moved, say=say, shows=shows)
     return found

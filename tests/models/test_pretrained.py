@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
+import trl
 from safetensors.torch import load_file, save_file
 
 from clew.bundle.chat import conversation_of, find_template
 from clew.core.errors import BundleError, CheckpointError, ClewError, EvidenceError, UsageError
 from clew.models import pretrained_folder
 from clew.models.pretrained import open_pretrained
-from clew.models.pretrained_folder import find_model
-from tiny_pretrained import byte_tokenizer, write_tiny
+from clew.models.pretrained_folder import Place, find_model
+from clew.models.pretrained_tokenizer import open_chat_tokenizer
+from tiny_pretrained import TURNS, byte_tokenizer, write_tiny
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -268,6 +271,34 @@ def test_what_a_user_writes_never_becomes_a_special_token(folders):
     ends = chat.tokenizer.token_to_id("<|im_end|>")
     assert encoded.tokens.tolist().count(ends) == 2
     assert chat.tokenizer.decode(encoded.tokens.tolist(), skip_special_tokens=True).count("<|im_end|>") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "markers", "ends"),
+    [
+        ("qwen2_5", TURNS, "<|im_end|>"),
+        ("qwen3", (*TURNS, "<|endoftext|>"), "<|im_end|>"),
+        ("llama3", ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), "<|eot_id|>"),
+        ("gemma", ("<bos>", "<start_of_turn>", "<end_of_turn>"), "<end_of_turn>"),
+        ("phi3", ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<|endoftext|>"), "<|end|>\n<|endoftext|>"),
+    ],
+)
+def test_templates_of_models_that_people_use_are_read_as_transformers_renders_them(tmp_path, model, markers, ends):
+    """Their own templates, as TRL keeps them: none has generation blocks."""
+    source = (Path(trl.__file__).parent / "chat_templates" / f"{model}.jinja").read_text()
+    reference = byte_tokenizer(markers, source)
+    reference.bos_token = markers[0]
+    reference.save_pretrained(tmp_path)
+    chat = open_chat_tokenizer(Place(model, tmp_path, None), fallback=Place(model, tmp_path, None))
+    template = chat.own_template()
+    messages = conversation_of("2 + 2?", answer="Answer: 4")
+    encoded = template.encode(chat.tokenizer, messages)
+    assert encoded.tokens.tolist() == reference.apply_chat_template(messages, return_dict=False)
+    prompt = reference.apply_chat_template(messages[:1], add_generation_prompt=True, return_dict=False)
+    assert template.encode_prompt(chat.tokenizer, messages[:1]) == prompt
+    written = reference.decode(encoded.tokens[encoded.trained])
+    assert written.removeprefix("<think>\n\n</think>\n\n") == f"Answer: 4{ends}"
+    assert not encoded.trained[: len(prompt)].any()
 
 
 def test_a_tokenizer_without_a_template_or_with_a_broken_one_is_told_so(tmp_path):

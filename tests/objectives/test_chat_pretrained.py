@@ -13,6 +13,7 @@ import transformers
 
 from clew.bundle.chat import conversation_of
 from clew.bundle.sampling import Sampling
+from clew.cli.traces.evaluate import main as evaluate_traces
 from clew.core.errors import BundleError, CheckpointError, ClewError, EvidenceError, UsageError
 from clew.export import export, pretrained
 from clew.models.pretrained import open_checkpoint, open_pretrained
@@ -20,6 +21,7 @@ from clew.models.pretrained_answers import PretrainedModel, open_answers
 from clew.recipes.chat import ChatRecipe
 from clew.runs.checkpoints import find_checkpoint
 from clew.runs.folder import open_run
+from clew.traces.evidence import prepare
 from clew.training import launch
 from clew.training.fit import fit as whole_fit
 from small_runs import metrics, outcome
@@ -99,8 +101,6 @@ def test_the_first_loss_is_the_cross_entropy_that_transformers_gives_the_assista
     model = transformers.AutoModelForCausalLM.from_pretrained(room / "llama").eval()
     tokenizer = byte_tokenizer()
     nats = tokens = 0
-    from clew.traces.evidence import prepare
-
     prepared = prepare(recipe(room))
     stream = prepared.stream()
     members = [index for row in range(4) for index in stream.members(row)]
@@ -321,6 +321,70 @@ def test_training_goes_on_from_a_run_an_export_or_adapters(finished, room, tmp_p
         torch.testing.assert_close(begun.logits(TOKENS).detach(), expected, atol=1e-4, rtol=1e-4)
         reopened = open_checkpoint(find_checkpoint(further.checkpoints))
         assert reopened.sha256 == begun.sha256
+
+
+def test_the_commit_of_an_id_is_kept_when_its_branch_moves_on(room, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    commits, kept = ("a" * 40, "b" * 40), tmp_path / "hub" / "models--acme--tiny"
+    shutil.copytree(room / "llama", kept / "snapshots" / commits[0])
+    write_tiny(kept / "snapshots" / commits[1], seed=5)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commits[0])
+    settled = recipe(room, steps=2)
+    settled = settled.model_copy(update={"model": settled.model.model_copy(update={"base_model": "acme/tiny"})})
+    run, _ = launch.train(settled, tmp_path, folder=tmp_path / "run", say=quiet, shows=False)
+    assert run.manifest["model_origin"] == {
+        "name": "acme/tiny",
+        "revision": commits[0],
+        "sha256": open_pretrained(str(room / "llama")).sha256,
+    }
+    (kept / "refs" / "main").write_text(commits[1])
+    state = find_checkpoint(run.checkpoints) / "state.json"
+    held = json.loads(state.read_text())
+    held["progress"]["ended"] = None
+    state.write_text(json.dumps(held))
+    launch.resume(run, say=quiet, shows=False)
+    assert open_checkpoint(find_checkpoint(run.checkpoints)).place.revision == commits[0]
+    assert open_pretrained("acme/tiny").place.revision == commits[1]
+
+
+def test_an_eval_set_is_answered_before_and_after_with_tokens_that_were_added(room, tmp_path):
+    (tmp_path / "questions.jsonl").write_text('{"id": "q", "prompt": "1 + 1?", "expected_answer": "2"}\n')
+    settled = recipe(room, "plain", steps=1, add_tokens=True)
+    data = settled.data.model_copy(update={"eval_set": str(tmp_path / "questions.jsonl")})
+    run, _ = launch.train(
+        settled.model_copy(update={"data": data}), tmp_path, folder=tmp_path / "run", say=quiet, shows=False
+    )
+    before, after = (json.loads((run.folder / f"eval_{when}.jsonl").read_text()) for when in ("before", "after"))
+    assert before["id"] == after["id"] == "q"
+    assert before["prompt_tokens"] == after["prompt_tokens"]
+    assert "Number of examples: 1" in (run.folder / "delta_report.md").read_text()
+
+
+@pytest.mark.parametrize("what", ["checkpoint-final", ".", "../llama"])
+def test_the_command_evaluates_a_folder_adapters_and_a_run(finished, room, tmp_path, what, capsys):
+    run, _ = finished
+    name = room / "llama" if what == "../llama" else run.folder / what
+    (tmp_path / "questions.jsonl").write_text('{"id": "q", "prompt": "1 + 1?", "expected_answer": "2"}\n')
+    arguments = ["--model", name, "--eval-set", tmp_path / "questions.jsonl", "--output", tmp_path / "rows.jsonl"]
+    assert evaluate_traces([*map(str, arguments), "--max-tokens", "8"]) == 0
+    row = json.loads((tmp_path / "rows.jsonl").read_text())
+    assert row["expected_answer"] == "2"
+    assert 1 <= row["tokens"] <= 8
+    meta = json.loads((tmp_path / "rows.meta.json").read_text())
+    assert meta["model"]["kind"] == "pretrained"
+    assert meta["model"]["system"] == ("" if what == "../llama" else "Count.")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"lora": {"rank": 4}}, {"add_tokens": True}, {"revision": "main"}], ids=["lora", "tokens", "revision"]
+)
+def test_what_takes_no_effect_on_a_model_of_ours_is_refused(room, tmp_path, fields):
+    settled = recipe(room, **fields)
+    settled = settled.model_copy(update={"model": settled.model.model_copy(update={"base_model": "base"})})
+    with pytest.raises(UsageError, match="is a model of ours, which trains whole"):
+        launch.train(settled, tmp_path, folder=tmp_path / "run", say=quiet, shows=False)
 
 
 def test_a_model_that_is_gone_is_told_before_anything_is_written(room, tmp_path):

@@ -302,9 +302,3 @@ def conversation_of(prompt: str, system: str = "", answer: str | None = None) ->
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": prompt})
     return messages if answer is None else [*messages, {"role": "assistant", "content": answer}]
-
-
-def answer_text(steps: Sequence[str], final_answer: str) -> str:
-    r"""What the model is to write: "Reasoning:\n1. ...\nAnswer: ..."; without steps the last line alone."""
-    reasoning = "".join(f"{number}. {step}\n" for number, step in enumerate(steps, 1))
-    return f"Reasoning:\n{reasoning}Answer: {final_answer}" if steps else f"Answer: {final_answer}"

@@ -173,6 +173,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return obj[attribute]
         return super().getattr(obj, attribute)
 
+    def wrap_str_format(self, value: Any) -> None:
+        """No `format` of texts, which jinja2 would let through: a width in it makes a text of any size."""
+
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether a template may have this attribute of an object."""
         for kind, names in _METHODS.items():

@@ -43,7 +43,8 @@ def publish_huggingface(source: Source, folder: Path, *, template: ChatTemplate 
         }
         if template is not None:
             end = TokenizerFile.from_str(loaded.tokenizer).token_to_id(template.end_of_turn)
-            config |= {"eos_token_id": end, "pad_token_id": end}
+            # No pad_token_id in the config: transformers would train nothing through the embedding of that token.
+            config |= {"eos_token_id": end}
             generation |= {"eos_token_id": end, "pad_token_id": end}
             tokenizer_config |= {"eos_token": template.end_of_turn, "pad_token": template.end_of_turn}
             files.write_text(temporary / TEMPLATE_FILE, template.source)

@@ -50,11 +50,12 @@ def publish_onnx(
     texts: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
+    relative: float = 0.0,
 ) -> dict[str, Any]:
     """Write the bundle of `source` to `folder`, whole and verified or not at all; return its `bundle.json`.
 
     `family`: of its hosts. `texts`: further files by name. `config`: further keys of `config.json`. `about`: further
-    keys of `bundle.json`, in place of the prompt format of proofs.
+    keys of `bundle.json`, in place of the prompt format of proofs. `relative`: see `parity.compare`.
     Raises `BundleError` with figures when ONNX Runtime does not give what torch gives, `ClewError` when the folder
     exists or cannot be written.
     """
@@ -65,7 +66,7 @@ def publish_onnx(
         files.write_json(temporary / CONFIG_FILE, config_json(loaded.model.config) | dict(config or {}))
         for name, text in (texts or {}).items():
             files.write_text(temporary / name, text)
-        figures = parity.compare(loaded.model, load_bundle(temporary))
+        figures = parity.compare(loaded.model, load_bundle(temporary), relative=relative)
         described = {"prompt_format": PROMPT_FORMAT} if about is None else dict(about)
         manifest = manifest_json(source, temporary, family=family) | described | {"parity": figures.as_json()}
         files.write_json(temporary / MANIFEST_FILE, manifest)

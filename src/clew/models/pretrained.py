@@ -226,6 +226,7 @@ def open_net(prepared: PreparedChat, placement: Placement) -> Pretrained:
     recipe, named = prepared.recipe, prepared.model
     model = open_pretrained(
         str(named.checkpoint or named.name),
+        revision=None if named.checkpoint else recipe.model.revision or None,
         lora=recipe.lora if recipe.lora.rank else None,
         seed=recipe.seed,
         added_tokens=named.template.specials,

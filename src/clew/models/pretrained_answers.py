@@ -148,14 +148,29 @@ class _Drawn:
         return only
 
 
-def open_answers(name: str, *, template: str = "auto", system: str | None = None) -> PretrainedModel:
+def open_answers(
+    name: str,
+    *,
+    template: str = "auto",
+    system: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    add_tokens: bool = False,
+    revision: str = "",
+    seed: int = 0,
+) -> PretrainedModel:
     """The Hugging Face model `name` as one that answers: a folder, an id, a folder of adapters, a run or checkpoint of
     ours.
 
-    `system` None: the text that it was trained with, where that is known. Raises `ClewError`.
+    `system` None: the text that it was trained with, where that is known. `add_tokens`, `seed`: with markers that its
+    tokenizer lacks, as a training by this seed begins with them. `revision`: of an id. Raises `ClewError`.
     """
-    named = name_model(name, template)
-    where = str(named.checkpoint or name)
-    model = open_pretrained(where, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    named = name_model(name, template, add_tokens=add_tokens, revision=revision)
+    model = open_pretrained(
+        str(named.checkpoint or name),
+        revision=None if named.checkpoint else revision or None,
+        seed=seed,
+        added_tokens=named.template.specials,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+    )
     text = system_of(model.place.folder) if system is None else system
-    return PretrainedModel(model, named.template, system=text, name=name)
+    return PretrainedModel(model, named.template, system=text, name=name, batch_size=batch_size)

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,20 @@ class Place:
         """The hash of all that the model is made of: weights, sizes, tokenizer, template."""
         made_of = {path for pattern in _MADE_OF for path in self.folder.glob(pattern)}
         return files.sha256_of(
-            files.canonical_json({files.printable(path.name): files.sha256_of_file(path) for path in sorted(made_of)})
+            files.canonical_json({files.printable(path.name): _sha256(path) for path in sorted(made_of)})
         )
+
+
+def _sha256(path: Path) -> str:
+    with files.sentences_for(path, "read"):
+        seen = path.stat()
+    return _hashed(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: Path, *stamp: int) -> str:
+    """The hash of a file as it was at that stamp: gigabytes are hashed once a process, not at each opening."""
+    return files.sha256_of_file(path)
 
 
 def library(name: str, purpose: str) -> Any:
@@ -97,7 +110,7 @@ def _snapshot_of(folder: Path) -> str | None:
 
 def _fetched(name: str, revision: str | None) -> Path:
     hub = library("huggingface_hub", f"The model {name}, which is no folder here,")
-    errors = hub.errors
+    errors: Any = importlib.import_module("huggingface_hub.errors")
     fetch: dict[str, Any] = {"revision": revision, "allow_patterns": _FETCHED}
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if revision and _COMMIT.fullmatch(revision):

@@ -14,7 +14,7 @@ from clew.core.errors import CheckpointError, UsageError
 from clew.models.pretrained_folder import Place, base_of, check_model, context_length, find_model
 from clew.models.pretrained_tokenizer import ChatTokenizer, open_chat_tokenizer
 from clew.recipes.base import read_yaml
-from clew.runs.checkpoints import STATE, read_state
+from clew.runs.checkpoints import MODEL, STATE, read_state
 from clew.runs.folder import RECIPE
 from clew.traces.named_models import FOREIGN, NamedModel
 
@@ -51,25 +51,28 @@ def described_in(checkpoint: Path) -> Described:
         raise CheckpointError(f"{checkpoint} does not say which model it was trained from: {error!r}.") from error
 
 
-def name_model(name: str, template: str = "auto", *, add_tokens: bool = False) -> NamedModel:
+def name_model(name: str, template: str = "auto", *, add_tokens: bool = False, revision: str = "") -> NamedModel:
     """The Hugging Face model that `name` means: a folder, an id, a folder of adapters, a checkpoint of ours.
 
     `template`: "auto" for the tokenizer's own, or `turns` where it has none; a built-in one; the path of one.
-    `add_tokens`: the tokenizer gets those markers of the template that it lacks. Raises `ClewError`.
+    `add_tokens`: the tokenizer gets those markers of the template that it lacks. `revision`: of an id. Raises
+    `ClewError`.
     """
     folder = Path(name)
     if files.is_file(folder / STATE):
         described = described_in(folder)
+        origin = {"name": name, "revision": None, "sha256": read_state(folder)["sha256"][MODEL]}
         added = described.added_tokens
         while files.is_file(Path(described.name) / STATE):  # a run that went on from another's checkpoint
             described = described_in(Path(described.name))
             added = (*described.added_tokens, *added)
         place = find_model(described.name, revision=described.revision)
         known = name_at(place, template if template != "auto" else _template_of_run(folder), added)
-        return NamedModel(name, FOREIGN, known.text, known.template, folder, None, known.context_length)
-    place = find_model(name)
+        return NamedModel(name, FOREIGN, known.text, known.template, folder, None, known.context_length, origin)
+    place = find_model(name, revision=revision or None)
     known = name_at(place, template, None if add_tokens else ())
-    return NamedModel(name, FOREIGN, known.text, known.template, None, None, known.context_length)
+    origin = {"name": name, "revision": place.revision, "sha256": place.sha256()}
+    return NamedModel(name, FOREIGN, known.text, known.template, None, None, known.context_length, origin)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def choose_template(chat: ChatTokenizer, template: str) -> ChatTemplate:
         return find_template("turns") if chat.template_source is None else chat.own_template()
     if template in TEMPLATES:
         return find_template(template)
-    return chat.template_from(find_template(template).source, template)
+    read = find_template(template)
+    return chat.template_from(read.source, template, read.specials)
 
 
 def system_of(folder: Path) -> str:

@@ -9,17 +9,14 @@ from typing import Any
 
 import tokenizers
 
-from clew.bundle.chat import ChatTemplate
+from clew.bundle.chat import ChatTemplate, conversation_of
 from clew.bundle.names import TOKENIZER_FILE
 from clew.bundle.tokenizer import open_tokenizer, panics_as, read_text
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
 from clew.models.pretrained_folder import Place, library
 
-_PROBES = (
-    [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}],
-    [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}, {"role": "user", "content": "?"}],
-)
+_PROBE = conversation_of("?", answer="!")
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -56,13 +53,15 @@ class ChatTokenizer:
             raise UsageError(f"The tokenizer of {self.name} has no chat template of its own: name one with --template.")
         return self.template_from(self.template_source, f"of {self.name}")
 
-    def template_from(self, source: str, name: str) -> ChatTemplate:
-        """The template of `source`, which may use this tokenizer's special tokens. Raises `UsageError`."""
-        every = ChatTemplate(source, name, self.specials, self.named)
+    def template_from(self, source: str, name: str, markers: Sequence[str] = ()) -> ChatTemplate:
+        """The template of `source`, which may use this tokenizer's special tokens, and those of `markers` whether it
+        has them or not. Raises `UsageError`."""
+        specials = tuple(dict.fromkeys((*markers, *self.specials)))
+        every = ChatTemplate(source, name, specials, self.named)
         # Some tokenizers keep hundreds of special tokens in reserve, and each costs a search of each text.
-        used = {span.text for messages in _PROBES for span in every.render(messages) if span.special}
-        used |= {token for token in self.specials if token in source}
-        few = [token for token in self.specials if token in used]
+        used = {span.text for span in every.render(_PROBE) if span.special}
+        used |= {token for token in specials if token in source}
+        few = [token for token in specials if token in used]
         return ChatTemplate(source, name, few, self.named, end_of_turn=every.end_of_turn)
 
     def with_tokens(self, tokens: Sequence[str]) -> ChatTokenizer:

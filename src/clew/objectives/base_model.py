@@ -76,9 +76,7 @@ def base_folder(say: Callable[[str], None] | None = None) -> Path:
     folder = cache_folder() / f"{BASE}-{_key(settled)[:16]}"
     if files.is_file(folder / CHECKPOINT / "state.json"):
         return folder
-    with files.sentences_for(folder.parent, "make the folder"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")):
+    with alone(folder.with_suffix(".lock")):
         if not files.is_file(folder / CHECKPOINT / "state.json"):
             say(f"the model {BASE} is made once on this machine, in a minute or two, and kept in {folder}")
             _make(settled, folder)
@@ -142,9 +140,10 @@ def _without_torchrun() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; wait for whoever holds it."""
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`, in a folder that is made for it; wait for whoever holds it."""
     with files.sentences_for(path, "open"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with contextlib.suppress(ImportError):  # a system without fcntl: no lock to be had

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 
 from clew.core.errors import UsageError, nearest
+from clew.databases import split_password
 from clew.recipes.base import LARGEST, Decay, Recipe, Section, Training
 from clew.recipes.familiar import Familiar
 
@@ -37,8 +38,8 @@ class TraceData(Section):
     """Questions (JSON lines) that the model answers before and after training; the two are compared in a report."""
     eval_examples: int = pydantic.Field(default=0, ge=0)
     """Answer the first so many questions; 0: all."""
-    judge: str = "auto"
-    """What says whether an answer is right; auto: what the eval set's questions come with."""
+    judge: str = "answer"
+    """What says whether an answer is right: answer (what stands behind "Answer:"), exact, numeric, choice, checker."""
 
 
 class ChatModel(Section):
@@ -46,6 +47,8 @@ class ChatModel(Section):
 
     base_model: str = "base"
     """base (a small GPT made on this machine); a run, checkpoint or bundle of ours; or a Hugging Face folder or id."""
+    revision: str = ""
+    """Commit, branch or tag of a Hugging Face id; empty: the newest, whose commit the run keeps."""
     max_length: int = pydantic.Field(default=512, ge=8, le=LARGEST)
     """Tokens in a row."""
     template: str = "auto"
@@ -116,6 +119,11 @@ class ChatRecipe(Recipe):
     """The model that training begins with."""
     lora: Lora = Lora()
     """Low-rank adapters in place of all weights."""
+
+    def without_secrets(self) -> Self:
+        """This recipe without the password of its database."""
+        data = self.data.model_copy(update={"db": split_password(self.data.db)[0]})
+        return self.model_copy(update={"data": data})
 
 
 _RENAMED = {

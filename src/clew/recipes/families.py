@@ -102,9 +102,10 @@ _SHIPPED = (
         model="gpt",
         place="data.path",
         exporter="clew.export.chat:export_chat",
+        evaluates=("traces", "clew.cli.traces.evaluate", "answers to an eval set, judged: any model that chats"),
         familiar="clew.recipes.chat:SFT",
-        begin="clew.export.chat:begin",
-        finish="clew.export.chat:finish",
+        begin="clew.export.chat_run:begin",
+        finish="clew.export.chat_run:finish",
     ),
 )
 

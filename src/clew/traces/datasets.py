@@ -28,7 +28,7 @@ from clew.core.errors import ClewError, EvidenceError, nearest
 from clew.core.files import canonical_json
 from clew.traces.filters import matches
 from clew.traces.jsonl import TrainingRow
-from clew.traces.kept import now, sought
+from clew.traces.kept import sought
 from clew.traces.manifests import (
     SCHEMA_VERSION,
     BuildRequest,
@@ -40,6 +40,7 @@ from clew.traces.manifests import (
     read_seal,
     seal_path,
 )
+from clew.traces.moments import now
 from clew.traces.renderings import check_format, lines, metadata
 from clew.traces.schema import ConflictError, InvalidError, NotFoundError
 from clew.traces.store import Stored, TraceStore

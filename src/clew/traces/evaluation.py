@@ -25,7 +25,7 @@ from clew.traces.judges import Judge, answer_of, find_judge
 DEFAULT_JUDGE = "answer"
 """What stands after `Answer:` is the expected answer: the headline "exact match" of all reports."""
 
-MOST_TOKENS = 512
+MOST_TOKENS = 256
 """Of an answer, where nothing is said."""
 
 CHUNK = 256

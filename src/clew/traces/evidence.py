@@ -7,30 +7,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clew.bundle.chat import TEMPLATE_FILE, Encoded, answer_text, conversation_of, encode_many
+from clew.bundle.chat import TEMPLATE_FILE, Encoded, conversation_of, encode_many
 from clew.bundle.names import TOKENIZER_FILE
 from clew.core import files
 from clew.core.errors import EvidenceError, UsageError
 from clew.core.evidence import Evidence
 from clew.core.randomness import generator
+from clew.recipes.base import changed
 from clew.recipes.chat import ChatRecipe
 from clew.traces.chat_rows import ChatStream
-from clew.traces.named_models import NamedModel, name_model
-from clew.traces.training_rows import TrainingRow, by_prompt, read_rows
-
-BESIDE = ".manifest.json"
-"""An exported dataset F.jsonl has its manifest beside it, as F.manifest.json."""
+from clew.traces.evalset import read_evalset
+from clew.traces.jsonl import TrainingRow
+from clew.traces.judges import find_judge
+from clew.traces.named_models import OURS, NamedModel, name_model
+from clew.traces.renderings import answer_text
+from clew.traces.training_rows import by_prompt, read
 
 
 def prepare(recipe: ChatRecipe) -> PreparedChat:
     """Read the traces and put them in the model's tokens. Raises `ClewError` naming what is wrong, and where."""
-    model = name_model(recipe.model.base_model, recipe.model.template, add_tokens=recipe.model.add_tokens)
-    rows, evidence = _read(recipe)
-    if recipe.data.max_samples:
-        rows = rows[: recipe.data.max_samples]
+    asked = recipe.model
+    model = name_model(asked.base_model, asked.template, add_tokens=asked.add_tokens, revision=asked.revision)
+    if model.kind == OURS and (recipe.lora.rank or asked.add_tokens or asked.revision):
+        raise UsageError(
+            f"{asked.base_model} is a model of ours, which trains whole and in its own tokens: adapters (--rank), "
+            "--add-tokens and --revision are for Hugging Face models. Leave them out."
+        )
+    if model.origin and model.origin["revision"] and not files.is_folder(Path(asked.base_model)):
+        # A branch moves on; the run stays with the commit that it began with.
+        recipe = changed(recipe, {"model.revision": model.origin["revision"]}, "the recipe")
+    if recipe.data.eval_set:  # told now, and not after the training
+        read_evalset(Path(recipe.data.eval_set))
+        find_judge(recipe.data.judge)
+    rows, evidence = read(recipe)
     length = recipe.model.max_length
-    if model.context_length is not None and length > model.context_length:
-        length = model.context_length
+    # A GPT of ours has relative positions, and learns to read longer rows where the recipe has them.
+    if model.kind != OURS and model.context_length is not None:
+        length = min(length, model.context_length)
     conversations = [
         model.template.render(
             conversation_of(row.prompt, recipe.system_instruction, answer_text(row.steps, row.answer))
@@ -95,7 +108,7 @@ class PreparedChat:
 
     def manifest(self) -> dict[str, Any]:
         """What the run's manifest says of the training besides what every run's does."""
-        values = self.recipe.model_dump(mode="json")
+        values = self.recipe.without_secrets().model_dump(mode="json")
         return {
             "dataset_key": self.evidence.key,
             "build_id": self.evidence.build_id,
@@ -103,6 +116,7 @@ class PreparedChat:
             "dataset_sha256": self.evidence.sha256,
             "training_config": values["training"],
             "model_config": values["model"],
+            "model_origin": dict(self.model.origin) if self.model.origin else None,
             "recipe": values,
         }
 
@@ -117,39 +131,6 @@ class PreparedChat:
         """The held-out traces, or where there are none those of training, as rows."""
         chosen = [self.encoded[index] for index in self.held_out or self.train]
         return ChatStream(chosen, self.length, 0, shuffle=False, packing=True)
-
-
-def _read(recipe: ChatRecipe) -> tuple[list[TrainingRow], Evidence]:
-    name = recipe.data.path
-    if not name:
-        raise UsageError(
-            "Which traces to train on is not said: give --data FILE.jsonl, or --data KEY of a dataset with --db."
-        )
-    path = Path(name)
-    if not files.is_file(path):
-        raise EvidenceError(f"There is no file {name}. Export a dataset into one, or give the key of one with --db.")
-    sha256 = files.sha256_of_file(path)
-    key, build_id = _manifest_beside(path, sha256)
-    evidence = Evidence("traces", files.printable(path), sha256, key, build_id)
-    return read_rows(path, recipe.data.format), evidence
-
-
-def _manifest_beside(path: Path, sha256: str) -> tuple[str | None, str | None]:
-    """Key and build of the dataset that was exported as `path`. Raises `EvidenceError` for one that was edited."""
-    beside = path.with_name(path.stem + BESIDE)
-    if not files.is_file(beside):
-        return None, None
-    manifest = files.read_json(beside, what="the manifest of an exported dataset")
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
-        raise EvidenceError(f"{beside} is no manifest of an exported dataset. Export the dataset again.")
-    if manifest["sha256"] != sha256:
-        raise EvidenceError(
-            f"{path} is not what was exported of the dataset {manifest.get('dataset_key')}: it was changed since (its "
-            f"hash differs from the one in {beside.name}). Export it again; to train on rows of your own, remove "
-            f"{beside.name}."
-        )
-    key, build_id = (manifest.get(name) for name in ("dataset_key", "build_id"))
-    return (key if isinstance(key, str) else None), (build_id if isinstance(build_id, str) else None)
 
 
 def _complain(

@@ -110,7 +110,7 @@ def _row_of(place: _Place, value: dict[str, Any]) -> TrainingRow:
         held = {"trace_version": trace.trace_version, **(trace.meta or {})}
         steps = tuple(step.content for step in trace.steps)
         return TrainingRow(place.id, trace.prompt, steps, trace.final_answer, held)
-    metadata = value.get("metadata") or {}
+    metadata = {} if value.get("metadata") is None else value["metadata"]
     if not isinstance(metadata, dict):
         raise place.error("metadata is no object", "metadata")
     if form == "trace":
@@ -278,14 +278,14 @@ def _object(place: _Place, content: bytes, *, first: bool) -> dict[str, Any] | N
     if len(content) > MOST_LINE:
         raise place.error(f"the line has more than {MOST_LINE:,} bytes")
     try:
-        line = content.decode("utf-8-sig" if first else "utf-8").strip(" \t\r\n")
+        line = content.decode("utf-8-sig" if first else "utf-8").rstrip(" \t\r\n")
     except UnicodeDecodeError as error:
         raise LineError(place.file, place.number, error.start + 1, "the text is not UTF-8.") from None
     place.line = line
     if not line:
         return None
     try:
-        value, end = _DECODER.raw_decode(line)
+        value, end = _DECODER.raw_decode(line, _begin(line))
     except json.JSONDecodeError as error:
         raise LineError(place.file, place.number, error.pos + 1, f"this is no JSON: {error.msg}.") from None
     except _NoNumberError as error:
@@ -296,15 +296,21 @@ def _object(place: _Place, content: bytes, *, first: bool) -> dict[str, Any] | N
     except ValueError:
         raise place.error("a number in it has thousands of digits") from None
     if end < len(line):
-        raise LineError(place.file, place.number, end + 1, "something stands behind the JSON of this line.")
+        column = _begin(line[end:]) + end + 1
+        raise LineError(place.file, place.number, column, "something stands behind the JSON of this line.")
     if not isinstance(value, dict):
         raise place.error("this is no object")
     return value
 
 
+def _begin(line: str) -> int:
+    """Where the JSON of a line begins."""
+    return len(line) - len(line.lstrip(" \t\r\n"))
+
+
 def _column(line: str, keys: Iterable[str | int]) -> int:
     """Where the value stands that `keys` lead to, or the last on the way there that is there; from 1."""
-    at = 0
+    at = _begin(line)
     try:
         for key in keys:
             at = _entry(line, at, key)

@@ -1,17 +1,11 @@
-"""How values are kept in a database: moments, ids, JSON."""
+"""How values are kept in a database: ids and JSON."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from clew.traces.schema import InvalidError
-
-
-def now() -> str:
-    """This moment: 2026-01-31T23:59:59.123456Z, always UTC, in the order of time as text too."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def sought(text: str) -> str:

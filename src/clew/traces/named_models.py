@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 
@@ -23,7 +24,7 @@ BASE = "base"
 OURS, FOREIGN = "gpt", "pretrained"
 """Kinds of models: a GPT of ours (`base` among them), and those of other libraries."""
 FOREIGN_MODELS = "clew.models.pretrained_names:name_model"
-"""`name_model(name, template, add_tokens=False) -> NamedModel` for what is none of ours: a Hugging Face
+"""`name_model(name, template, add_tokens=False, revision="") -> NamedModel` for what is none of ours: a Hugging Face
 folder or id, an adapter."""
 
 
@@ -43,6 +44,8 @@ class NamedModel:
     """Its folder, where it is a bundle."""
     context_length: int | None = None
     """Tokens that it reads at most; None: as many as it is trained on."""
+    origin: Mapping[str, Any] | None = None
+    """Where a model of another library comes from: its name, revision and hash."""
 
     def open_tokenizer(self) -> tokenizers.Tokenizer:
         """Its tokenizer, checked against its template. Raises `UsageError` where a marker is no token of it."""
@@ -51,11 +54,11 @@ class NamedModel:
         return opened
 
 
-def name_model(name: str, template: str = "auto", *, add_tokens: bool = False) -> NamedModel:
+def name_model(name: str, template: str = "auto", *, add_tokens: bool = False, revision: str = "") -> NamedModel:
     """The model that `name` means: base, a run, a checkpoint or a bundle of ours, or whatever else a library opens.
 
     `template`: a built-in template, the path of one, or "auto": the model's own. `add_tokens`: a tokenizer of another
-    library gets those markers of the template that it lacks. Raises `ClewError`.
+    library gets those markers of the template that it lacks. `revision`: of an id. Raises `ClewError`.
     """
     if name == BASE:
         return NamedModel(name, OURS, _turns(), find_template("turns" if template == "auto" else template))
@@ -67,7 +70,7 @@ def name_model(name: str, template: str = "auto", *, add_tokens: bool = False) -
         return _of_checkpoint(name, folder, template)
     if files.is_file(folder / MANIFEST_FILE) and files.is_file(folder / MODEL_FILE):
         return _ours(name, [folder], template, bundle=folder)
-    found: NamedModel = named(FOREIGN_MODELS)(name, template, add_tokens=add_tokens)
+    found: NamedModel = named(FOREIGN_MODELS)(name, template, add_tokens=add_tokens, revision=revision)
     return found
 
 

@@ -11,7 +11,7 @@ def verdict(change: Change) -> str:
     """The change in a sentence."""
     test = f"p = {p_text(change.p_value)}"
     counts = f"{change.better} better, {change.worse} worse, {change.same} the same ({test})"
-    interval = f"95% {signed(change, change.low)} to {signed(change, change.high)}"
+    interval = f"95% {between(change)}"
     if change.low > 0:
         return f"The average rose by **{_points(change, change.change)}** ({interval}): {counts}."
     if change.high < 0:
@@ -68,7 +68,12 @@ def mean(change: Change, which: str) -> str:
 
 def delta(change: Change) -> str:
     """The change with its interval."""
-    return f"{signed(change, change.change)} ({signed(change, change.low)} to {signed(change, change.high)})"
+    return f"{signed(change, change.change)} ({between(change)})"
+
+
+def between(change: Change) -> str:
+    """The interval of a change."""
+    return f"{signed(change, change.low).removesuffix(' points')} to {signed(change, change.high)}"
 
 
 def signed(change: Change, value: float) -> str:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from clew.databases.engine import Connection, Database
-from clew.traces.kept import json_text, now, sought
+from clew.traces.kept import json_text, sought
+from clew.traces.moments import now
 from clew.traces.schema import ConflictError, InvalidError, NotFoundError
 from clew.traces.tables import BASELINES, EVALUATIONS, JOBS
 
@@ -152,9 +153,18 @@ class Records:
     ) -> Evaluation:
         """Keep an evaluation."""
         made = Evaluation(
-            id=str(uuid.uuid4()), created_at=now(), name=sought(name), eval_set_sha256=sought(eval_set_sha256), judge=sought(judge),
-            examples=examples, mean_score=mean_score, low=low, high=high, path=None if path is None else sought(path), details=dict(details or {}),
-        )  # fmt: skip
+            id=str(uuid.uuid4()),
+            created_at=now(),
+            name=sought(name),
+            eval_set_sha256=sought(eval_set_sha256),
+            judge=sought(judge),
+            examples=examples,
+            mean_score=mean_score,
+            low=low,
+            high=high,
+            path=None if path is None else sought(path),
+            details=dict(details or {}),
+        )
         with self.database.writing("write into") as connection:
             connection.execute(
                 sa.insert(EVALUATIONS),

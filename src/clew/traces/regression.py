@@ -14,7 +14,7 @@ from clew.core import files
 from clew.core.errors import UsageError, nearest
 from clew.traces import records
 from clew.traces.evaluation_rows import Evaluation, Row, read_evaluation, set_sha256
-from clew.traces.page import signed
+from clew.traces.page import between, signed
 from clew.traces.paired import Change, change_between, check_same_questions
 from clew.traces.schema import InvalidError, NotFoundError
 from clew.traces.store import TraceStore
@@ -47,10 +47,9 @@ class Verdict:
     def sentence(self) -> str:
         """What was found, and why it passes or fails."""
         change = self.change
-        interval = f"{signed(change, change.low)} to {signed(change, change.high)}"
         found = (
             f"{self.model or 'the model'} against the baseline '{self.baseline}' on {change.examples} questions: "
-            f"{signed(change, change.change)} (95% {interval}), {change.better} better, {change.worse} worse"
+            f"{signed(change, change.change)} (95% {between(change)}), {change.better} better, {change.worse} worse"
         )
         limit = signed(change, -self.tolerance if self.tolerance else 0.0)
         why = {

@@ -247,10 +247,10 @@ def markdown(report: DeltaReport) -> str:
     page = [
         TITLE,
         "",
-        f"Date: {report.date}",
-        f"Number of examples: {change.examples}",
-        f"Before: {code(report.before.model or report.before.path)}",
-        f"After: {code(report.after.model or report.after.path)}",
+        f"- Date: {report.date}",
+        f"- Number of examples: {change.examples}",
+        f"- Before: {code(report.before.model or report.before.path)}",
+        f"- After: {code(report.after.model or report.after.path)}",
         "",
         "## Summary",
         "",
@@ -273,6 +273,8 @@ def markdown(report: DeltaReport) -> str:
         *statistics(change),
     ]
     for kind, groups in report.groups.items():
+        if len(groups) == 1 and change.examples == sum(each.examples for each in groups.values()):
+            continue  # it would say the summary again
         page += [f"### By {kind}", "", *table(kind, groups), ""]
     page += ["## Method", "", *[f"- {sentence}" for sentence in method(report)]]
     if report.notes:

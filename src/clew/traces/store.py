@@ -27,7 +27,8 @@ from clew.core.files import canonical_json, sha256_of
 from clew.databases.engine import Connection, Database
 from clew.databases.together import Together
 from clew.traces.filters import matches
-from clew.traces.kept import json_text, now, sought
+from clew.traces.kept import json_text, sought
+from clew.traces.moments import now
 from clew.traces.records import Records
 from clew.traces.schema import MOST_BYTES, InvalidError, NotFoundError, Trace
 from clew.traces.tables import METADATA, OLDER, REVISION, SCORES, TRACES

@@ -1,91 +1,83 @@
-"""Rows that a model is fine-tuned on: read from a file of any exported format, or from a dataset in a database."""
+"""What a model is fine-tuned on: the rows of a file of any exported format, or of a dataset in a database."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from clew.core import files
-from clew.core.errors import EvidenceError
+from clew.core.errors import EvidenceError, UsageError
+from clew.core.evidence import Evidence
+from clew.databases import is_file, path_of, without_password
+from clew.recipes.chat import ChatRecipe
+from clew.traces import datasets, jsonl
+from clew.traces.jsonl import TrainingRow
+from clew.traces.manifests import read_seal
+from clew.traces.renderings import REQUEST
+from clew.traces.store import TraceStore
 
-_CONVERSATION = re.compile(
-    r"<start_of_turn>user\n(.*)<end_of_turn>\n<start_of_turn>model\n(.*)<end_of_turn>\n?", re.DOTALL
-)
-_ANSWER = re.compile(r"(?:Reasoning:\n(.*)\n)?Answer: (.*)", re.DOTALL)
-_ASKED = "\n\nPlease show your reasoning steps."
-
-
-@dataclass(frozen=True)
-class TrainingRow:
-    """A question, the steps of its answer, the answer."""
-
-    id: str
-    prompt: str
-    steps: tuple[str, ...]
-    answer: str
-    metadata: Mapping[str, Any]
+KIND = "traces"
 
 
-def read_rows(path: Path, format: str = "auto") -> list[TrainingRow]:
-    """The rows of a file. Raises `EvidenceError` naming file and line of what is none."""
-    rows: list[TrainingRow] = []
-    with files.sentences_for(path, "read"):
-        content = path.read_bytes()
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-            rows.append(_row(value, number, format))
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
-            raise EvidenceError(f"{path}:{number}: this is no row of traces: {error}. Nothing was trained.") from None
+def read(recipe: ChatRecipe) -> tuple[list[TrainingRow], Evidence]:
+    """The rows that `recipe` names, and where they come from. Raises `ClewError` with file, line and column."""
+    name = recipe.data.path
+    if not name:
+        raise UsageError(
+            "Which traces to train on is not said: give --data FILE.jsonl, or --data KEY of a dataset with --db."
+        )
+    rows, evidence = _of_file(Path(name), recipe) if files.is_file(Path(name)) else _of_dataset(name, recipe)
     if not rows:
-        raise EvidenceError(f"{path} holds no rows: it is empty. Export a dataset into it.")
-    return rows
+        raise EvidenceError(f"{name} holds no traces: there is nothing to train on.")
+    return rows, evidence
 
 
-def _row(value: Any, number: int, format: str) -> TrainingRow:
-    if not isinstance(value, dict):
-        raise ValueError("a JSON object is due")
-    metadata = value.get("metadata") or value.get("meta") or {}
-    name = str(value.get("id", number))
-    if "trace_steps" in value:
-        kind, steps = "trace", [str(step) for step in value["trace_steps"]]
-        found = TrainingRow(name, str(value["prompts"]), tuple(steps), str(value["final_answer"]), metadata)
-    elif "prompts" in value:
-        kind, whole = "tunix_sft", _CONVERSATION.fullmatch(str(value["prompts"]))
-        if whole is None:
-            raise ValueError("its prompts are no conversation of a user and a model")
-        found = TrainingRow(name, whole[1], *_answer(whole[2]), metadata)
-    elif "response" in value:
-        kind = "training_example"
-        found = TrainingRow(name, str(value["prompt"]).removesuffix(_ASKED), *_answer(str(value["response"])), metadata)
-    else:
-        kind, steps = "trace", [str(step["content"]) for step in value.get("steps", [])]
-        found = TrainingRow(name, str(value["prompt"]), tuple(steps), str(value["final_answer"]), metadata)
-    if format not in ("auto", kind):
-        raise ValueError(f"it is of the format {kind}, and the recipe says {format}")
+def _of_file(path: Path, recipe: ChatRecipe) -> tuple[list[TrainingRow], Evidence]:
+    seal = read_seal(path)
+    key, build_id = (seal.dataset_key, seal.build_id) if seal else (None, None)
+    evidence = Evidence(KIND, files.printable(path), files.sha256_of_file(path), key, build_id)
+    return _plain(jsonl.read_rows(path), recipe, str(path)), evidence
+
+
+def _of_dataset(key: str, recipe: ChatRecipe) -> tuple[list[TrainingRow], Evidence]:
+    if key.endswith((".jsonl", ".json")) or "/" in key:
+        raise EvidenceError(f"There is no file {key}. Check the path; `clew dataset export KEY -o FILE` writes one.")
+    place = recipe.data.db
+    if is_file(place) and not files.exists(path_of(place)):
+        raise EvidenceError(
+            f"There is no file {key}; and as the key of a dataset it is looked for in {place}, which is not there. "
+            "Check the path, or give the database with --db."
+        )
+    with TraceStore.open(place, create=False) as store:
+        manifest = datasets.load(store, key)
+        rows = _plain(datasets.rows(store, key), recipe, key)
+    named = f"{without_password(place)}#{key}"
+    return rows, Evidence(KIND, named, manifest.content_sha256, manifest.dataset_key, manifest.build_id)
+
+
+def _plain(rows: Iterable[TrainingRow], recipe: ChatRecipe, where: str) -> list[TrainingRow]:
+    """The first rows that the recipe asks for, with the question alone as the prompt.
+
+    What a format writes around a question is not asked when the trained model is: the recipe's system text comes
+    through the template, and a `training_example` asks for steps that every trace has.
+    """
+    data = recipe.data
+    before = f"{recipe.system_instruction}\n\n" if recipe.system_instruction else ""
+    found: list[TrainingRow] = []
+    for number, row in enumerate(rows, 1):
+        if data.max_samples and len(found) == data.max_samples:
+            break
+        form = row.metadata.get("format")
+        if data.format != "auto" and form is not None and form != data.format:
+            raise EvidenceError(
+                f"{where}: row {number} is of the format {form}, and the recipe says {data.format}. Give --format auto."
+            )
+        prompt = row.prompt.removeprefix(before)
+        if form == "training_example" or (form is None and "trace_version" not in row.metadata):
+            prompt = prompt.removesuffix(REQUEST)
+        found.append(replace(row, id=row.id or f"row {number}", prompt=prompt))
     return found
-
-
-def _answer(text: str) -> tuple[tuple[str, ...], str]:
-    parts = _ANSWER.fullmatch(text)
-    if parts is None:
-        raise ValueError("its answer does not end with a line 'Answer: ...'")
-    steps: list[str] = []
-    for line in (parts[1] or "").split("\n") if parts[1] else []:
-        begin = f"{len(steps) + 1}. "
-        if line.startswith(begin):
-            steps.append(line[len(begin) :])
-        elif steps:
-            steps[-1] += f"\n{line}"
-        else:
-            raise ValueError("its reasoning has a line before the first step")
-    return tuple(steps), parts[2]
 
 
 def by_prompt(rows: Sequence[TrainingRow]) -> dict[str, list[int]]:

@@ -56,6 +56,7 @@ def train(
     with trains.processes(recipe) as processes:
         say = say if processes.leads else _silent
         prepared = prepare(recipe)
+        recipe = getattr(prepared, "recipe", recipe)  # what could only be settled over the evidence is settled in it
         made: str | None = None
         if processes.leads:
             for line in prepared.describe():

@@ -78,7 +78,7 @@ def test_a_bad_eval_set_is_a_sentence_with_its_place(tmp_path, capsys):
         (["arithmatic", "--output", "OUT"], "Did you mean 'arithmetic'?", 2),
         (["arithmetic", "--level", "9-digit", "--output", "OUT"], "has no level '9-digit'", 2),
         (["arithmetic", "--level", "harder", "--output", "OUT"], "nothing of it is for training", 2),
-        (["arithmetic", "--level", "1-digit", "--count", "999", "--output", "OUT"], "Ask for no more than 142.", 1),
+        (["arithmetic", "--level", "1-digit", "--count", "999", "--output", "OUT"], "Ask for no more than 140.", 1),
         (["arithmetic", "--count", "0", "--output", "OUT"], "greater than or equal to 1", 2),
         (["arithmetic"], "--output FILE.jsonl or --db DATABASE", 2),
         (["arithmetic", "--output", "OUT", "--db", "OUT"], "one of the two", 2),

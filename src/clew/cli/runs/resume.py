@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from clew.cli import flags
 from clew.cli.imports import stoppable_imports
@@ -23,6 +26,8 @@ class ResumeOptions(flags.Options):
     """Where the same proof files lie now, if they were moved."""
     db: str | None = None
     """Where the same replay database is now, if it was moved: path or URL."""
+    path: Annotated[str | None, tyro.conf.arg(aliases=["--data"])] = None
+    """Where the same traces are now, if they were moved: a file, or the key of a dataset."""
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
     as_json: flags.Json = False
@@ -37,7 +42,8 @@ def main(arguments: list[str]) -> int:
     with stoppable_imports():
         from clew.training import launch
 
-    moved = {name: place for name, place in (("data_dir", options.data_dir), ("db", options.db)) if place is not None}
+    places = {"data_dir": options.data_dir, "db": options.db, "path": options.path}
+    moved = {name: place for name, place in places.items() if place is not None}
     progress = launch.resume(run, checkpoint=options.checkpoint, moved=moved)
     if not launch.leads():
         return EXIT_DONE

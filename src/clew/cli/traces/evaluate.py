@@ -37,7 +37,7 @@ class EvaluateTracesOptions(Options):
     top_k: int = 0
     """Draw from only this many likeliest tokens; 0: from all."""
     max_tokens: int = pydantic.Field(default=0, ge=0)
-    """Tokens after which an answer is cut; 0: what the longest prompt leaves of the model's context, at most 512."""
+    """Tokens after which an answer is cut; 0: what the longest prompt leaves of the model's context, at most 256."""
     batch_size: int = pydantic.Field(default=64, ge=1)
     """Questions answered at once."""
     threads: int = pydantic.Field(default=0, ge=0, le=1024)

@@ -193,19 +193,20 @@ class Puzzles(ABC):
 
     def _check_number(self, count: int, levels: Sequence[str], split: Split) -> None:
         """Raise `InvalidError` where it is known before anything is drawn that there are too few."""
-        there = 0
+        there, is_bound = 0, False
         for level in levels:
             every = self.every(level)
             most = self.most(level) if every is None else sum(self._belongs(each, level, split) for each in every)
             if most is None:
                 return
             there += most
+            is_bound |= every is None
         if count > there:
-            raise self._too_few(count, there, levels, split)
+            raise self._too_few(count, there, levels, split, "at the most " if is_bound else "")
 
-    def _too_few(self, count: int, there: int, levels: Sequence[str], split: Split) -> InvalidError:
+    def _too_few(self, count: int, there: int, levels: Sequence[str], split: Split, bound: str = "") -> InvalidError:
         return InvalidError(
-            f"{count:,} different prompts were asked for, and {self.name} has {there:,} at the level"
+            f"{count:,} different prompts were asked for, and {self.name} has {bound}{there:,} at the level"
             f"{'s' if len(levels) > 1 else ''} {', '.join(levels)} for {split}. Ask for no more than {there:,}."
         )
 
