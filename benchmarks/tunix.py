@@ -1,8 +1,8 @@
 """Do torch and tunix train the same model? Losses of 50 steps from the same weights and batches, seconds a step of
 both, and what `clew evaluate traces` says of the weights that tunix trained further.
 
-The short form takes a very small model made on the spot and few steps, after which it answers nothing yet; --full takes `base` itself and
-1,500 steps, half an hour on two cores.
+The short form takes a very small model made on the spot and few steps, after which it answers nothing yet; --full
+takes `base` itself and 1,500 steps, half an hour on two cores.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ import contextlib
 import importlib.util
 import shutil
 import tempfile
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from clew.cli.main import main
@@ -20,6 +22,7 @@ from clew.runs.checkpoints import drop_later, find_checkpoint
 from clew.runs.folder import open_run
 from clew.training import backends, tunix_backend
 from clew.training.launch import resume, train
+from clew.training.tunix_steps import inputs_of
 from small_runs import metrics, outcome, small_recipe, write_corpus
 
 jax.config.update("jax_platforms", "cpu")
@@ -143,6 +146,22 @@ def test_what_it_cannot_do_is_refused_and_not_ignored(corpus, tmp_path, changed,
     with pytest.raises(UsageError, match=sentence):
         trained(recipe_for(corpus, **changed), tmp_path, "tunix")
     assert not list(tmp_path.glob("*/checkpoints/step_*"))
+
+
+def test_the_places_that_a_batch_of_conversations_learns_become_targets_of_its_rows():
+    # The last place pads: it is the first one again, with nothing to learn.
+    batch = SimpleNamespace(
+        tokens=torch.tensor([[5, 6, 7], [8, 9, 1]]),
+        documents=torch.tensor([[0, 0, 1], [2, 2, 2]]),
+        positions=torch.tensor([[0, 1, 0], [0, 1, 2]]),
+        chosen=torch.tensor([0, 4, 0]),
+        targets=torch.tensor([6, 1, -100]),
+    )
+    found = inputs_of(batch)
+    np.testing.assert_array_equal(found["targets"], [[6, -100, -100], [-100, 1, -100]])
+    np.testing.assert_array_equal(found["positions"], batch.positions)
+    with pytest.raises(UsageError, match="batches have no targets"):
+        inputs_of(SimpleNamespace(tokens=batch.tokens))
 
 
 def test_behind_torchrun_it_says_that_it_trains_alone(corpus, tmp_path, monkeypatch):

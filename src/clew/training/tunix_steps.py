@@ -52,7 +52,7 @@ class TunixSteps:
         if objective.frozen or len(objective.trainable()) != sum(1 for _ in objective.model.parameters()):
             raise UsageError("The backend tunix trains whole models, and a part of this one is frozen: use torch.")
         self._objective, self._training, self._layout = objective, training, layout
-        _inputs(objective.batch(0, Shard(0, training.accumulation)))
+        inputs_of(objective.batch(0, Shard(0, training.accumulation)))
         weights = _drawn(objective.model)
         self._trainer = PeftTrainer(
             build(layout.sizes, layout.arrays(weights)),
@@ -96,7 +96,7 @@ class TunixSteps:
     def take(self, optimizer: Optimizer, step: int, rate: float, *, logs: bool, stop: threading.Event) -> Step:
         """One call of tunix's `train`, with the micro-batches of the step."""
         parts = self._training.accumulation
-        inputs = [_inputs(self._objective.batch(step, Shard(part, parts))) for part in range(parts)]
+        inputs = [inputs_of(self._objective.batch(step, Shard(part, parts))) for part in range(parts)]
         total = sum(int((each["targets"] != _IGNORED).sum()) for each in inputs)
         if not total:
             return Step({}, 0.0, 0, stop.is_set())
@@ -188,7 +188,7 @@ def _logits(model: Any, tokens: jax.Array, documents: jax.Array, positions: jax.
     return logits
 
 
-def _inputs(batch: Any) -> dict[str, Any]:
+def inputs_of(batch: Any) -> dict[str, Any]:
     """A batch of the objective as the arguments of `_loss`. Raises `UsageError` where it is none of packed rows."""
     if getattr(batch, "noise", None) is not None:
         raise UsageError("tunix's Llama 3 has no dropout, which the recipe asks for: give --dropout 0, or use torch.")
