@@ -103,6 +103,7 @@ _SHIPPED = (
         place="data.path",
         exporter="clew.export.chat:export_chat",
         evaluates=("traces", "clew.cli.traces.evaluate", "answers to an eval set, judged: any model that chats"),
+        loop="clew.cli.traces.loop:main",
         familiar="clew.recipes.chat:SFT",
         begin="clew.export.chat_run:begin",
         finish="clew.export.chat_run:finish",

@@ -34,7 +34,7 @@ from clew.traces.evalset import write_evalset
 from clew.traces.generators import find_generator
 from clew.traces.generators.base import Generator
 from clew.traces.judges import answer_of, steps_of
-from clew.traces.regression import gate
+from clew.traces.regression import check, find_evaluation, set_baseline
 from clew.traces.schema import Step, Trace
 from clew.traces.store import TraceStore
 
@@ -194,13 +194,16 @@ class _Loop:
             self._call("report", "report", "--before", str(before), "--after", str(after), "--output", str(output))
 
     def _gate(self, number: int) -> None:
-        found = gate(
-            self._answered(self._before(number), HELD_OUT),
-            self._answered(_round(number), HELD_OUT),
-            allowed_loss=self._plan.allowed_loss,
-        )
-        self._state["gates"][_round(number)] = found.passed
-        self._say(f"round {number}: the gate is {'open' if found.passed else 'shut'}: {found.sentence}")
+        before = self._before(number)
+        with self._store() as store:
+            old, new = (
+                find_evaluation(store, str(self._answered(name, HELD_OUT))) for name in (before, _round(number))
+            )
+            baseline = f"{self._recipe.name}/{before}"
+            set_baseline(store, baseline, old.id, replace=True)
+            verdict = check(store, baseline, new, tolerance=self._plan.allowed_loss)
+        self._state["gates"][_round(number)] = verdict.passed
+        self._say(f"round {number}: {verdict.sentence}")
 
     # Their parts
 
