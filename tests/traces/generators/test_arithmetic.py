@@ -95,14 +95,26 @@ def test_a_level_is_how_many_numbers_of_how_many_digits():
         ("1-digit", {(1, 1)}),
         ("2-digit", {(1, 2), (2, 2)}),
         ("3-digit", {(1, 3), (2, 3), (3, 3)}),
-        ("3-numbers", {(1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 2, 2)}),
-        ("between", {(1, 1, 3), (1, 2, 3), (2, 2, 3)}),
-        ("harder", {(1, 3, 3), (2, 3, 3), (3, 3, 3)}),
+        ("3-numbers", {(1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 2, 2), (1, 1, 3), (1, 2, 3), (2, 2, 3)}),
+        ("between", {(1, 3, 3), (2, 3, 3)}),
+        ("harder", {(3, 3, 3)}),
     ):
-        questions = ARITHMETIC.questions(13 if level == "1-digit" else 80, 0, level)
+        questions = ARITHMETIC.questions(13 if level == "1-digit" else 150, 0, level)
         assert {tuple(sorted(map(len, re.findall(r"\d+", each.prompt)))) for each in questions} == shapes
     categories = {question.category for question in ARITHMETIC.questions(50, 0)}
     assert categories == {"addition", "subtraction", "mixed"}
+
+
+def test_one_problem_is_asked_in_one_way_and_all_ways_come_up():
+    prompts = [question.prompt for question in ARITHMETIC.questions(100, 0, "harder")]
+    assert {re.sub(r"\d+( [+-] \d+)+", "...", prompt) for prompt in prompts} == {
+        "What is ...?",
+        "Compute ....",
+        "How much is ...?",
+        "Please work out ....",
+        "Tell me what ... comes to.",
+    }
+    assert ARITHMETIC.key("Compute 12 + 345.") == ARITHMETIC.key("What is 345 + 12?")
 
 
 def test_three_numbers_go_on_with_the_total_of_two():
@@ -131,7 +143,7 @@ def test_there_are_as_many_prompts_as_counted_one_by_one():
 
 
 def test_a_conversation_is_short_enough_for_a_small_context():
-    for level, most in ((None, 200), ("between", 230), ("harder", 230)):
+    for level, most in ((None, 240), ("between", 245), ("harder", 256)):
         for trace in ARITHMETIC.traces(200, 0, level, "evaluation"):
             steps = "".join(f"{number}. {step.content}\n" for number, step in enumerate(trace.steps, start=1))
             text = f"user\n{trace.prompt}\nmodel\nReasoning:\n{steps}Answer: {trace.final_answer}"

@@ -11,13 +11,15 @@ and writes the digits found so far; the last step, where one digit is left of ea
 borrows: of `143-85` the first step is `143-85: 13-5=8 so 8`, the next begins with `14-8-1`. Of three numbers the first
 two are taken together, then their total and the third.
 
-Levels: sums and differences of two numbers of up to three digits, and of three numbers of up to two digits. Training
-on these, a small GPT solves some of `harder`, where two of three numbers or all have three digits: long numbers and a
-long way, each of which it has met, in one. Numbers of more digits than any in training it cannot even copy.
+Levels: two numbers of up to three digits, and three numbers of which one has three at the most. Of three numbers two
+have three digits in `between`, and all in `harder`: long numbers and a long way, each of which training has, in one.
+A small GPT that answers 99 of 100 held-out questions answers 4 of 10 there. It answers none of numbers with more digits
+than any in training, which it cannot even copy, so it could not practise on such either.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -29,7 +31,11 @@ from clew.core.randomness import generator
 from clew.traces.generators.base import HARDER, Puzzles, Solution
 from clew.traces.schema import InvalidError
 
-_PROMPT = re.compile(r"What is (?:0|[1-9][0-9]{0,17})(?: [+-] (?:0|[1-9][0-9]{0,17})){1,9}\?")
+_ASKED = ("What is {}?", "Compute {}.", "How much is {}?", "Please work out {}.", "Tell me what {} comes to.")
+"""How a question is put. Where all begin alike, a small model learns where in a row each digit stands, and one digit
+more than it has seen throws it off."""
+_SUM = r"(?:0|[1-9][0-9]{0,17})(?: [+-] (?:0|[1-9][0-9]{0,17})){1,9}"
+_PROMPT = re.compile("|".join(re.escape(asked).replace(r"\{\}", f"({_SUM})") for asked in _ASKED))
 _STEP = re.compile(
     r"(?P<left>\d+)(?P<sign>[+-])(?P<right>\d+)(?:(?P=sign)(?P<carry>1))?: "
     r"(?P<x>\d+)(?P=sign)(?P<y>\d)(?:(?P=sign)(?P<c>1))?=(?P<sum>\d+) so (?P<written>\d+)",
@@ -38,9 +44,9 @@ _STEP = re.compile(
 _DIGITS: Mapping[str, int] = {"1-digit": 1, "2-digit": 2, "3-digit": 3}
 """Level of two numbers -> digits of the longer one."""
 _CHAINS: Mapping[str, tuple[tuple[int, ...], ...]] = {
-    "3-numbers": ((0, 0, 0),),
-    "between": ((3, 0, 0),),
-    HARDER: ((3, 3, 0), (3, 3, 0), (3, 3, 3)),
+    "3-numbers": ((0, 0, 0), (3, 0, 0)),
+    "between": ((3, 3, 0),),
+    HARDER: ((3, 3, 3),),
 }
 """Level of three numbers -> their digits, in any order, where 0 stands for one or two."""
 _MOST_TOTAL = 999
@@ -216,8 +222,10 @@ def _taken(numbers: Sequence[int], signs: str) -> list[Line]:
 
 
 def _prompt(numbers: Sequence[int], signs: str) -> str:
+    """The question, put in the way that its hash says: one problem is one prompt."""
     rest = "".join(f" {sign} {number}" for sign, number in zip(signs, numbers[1:], strict=True))
-    return f"What is {numbers[0]}{rest}?"
+    asked = f"{numbers[0]}{rest}"
+    return _ASKED[hashlib.sha256(asked.encode()).digest()[0] % len(_ASKED)].format(asked)
 
 
 @cache
@@ -229,8 +237,8 @@ def _listed(digits: int) -> tuple[str, ...]:
 
 def _lines(prompt: str) -> list[Line]:
     """What the question takes together, one after the other. Raises `InvalidError` for another prompt."""
-    if _PROMPT.fullmatch(prompt):
-        words = prompt.removeprefix("What is ").removesuffix("?").split(" ")
+    if found := _PROMPT.fullmatch(prompt):
+        words = str(found[found.lastindex or 0]).split(" ")
         lines = _taken([int(word) for word in words[::2]], "".join(words[1::2]))
         if all(line.total >= 0 for line in lines):
             return lines
