@@ -21,6 +21,7 @@ from clew.core import lifeline, supervisor
 from clew.proofs.files import read_proof
 from forks import Forked
 from pages import files_of
+from small_sft import write_base_recipe, write_questions, write_traces
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,7 +33,10 @@ SMALL = {
     "evaluate proofs": "--seconds 0.05 --proposals 5 --max-tokens 8",
     "suggest": "--max-tokens 8",
     "tokenizer train": "",
-    "loop": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 --eval-games 2 "
+    "loop arithmetic": "--loop.traces 40 --loop.questions 4 --loop.rounds 1 --max-steps 2 --threads 1 --compile no",
+    "train (sft|arithmetic)": "--max-steps 2 --threads 1 --compile no",
+    "evaluate traces": "--max-tokens 8 --threads 1",
+    "loop (?!arithmetic)": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 --eval-games 2 "
     "--evaluation-games 2 --replay-window 0 --max-reuse 0",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
     "evaluate games": "--games 4",
@@ -40,7 +44,14 @@ SMALL = {
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
 }
-REPLACED = {"--theorems 3000": "--theorems 60", "--limit 20": "--limit 2", "--vocab-size 4096": "--vocab-size 300"}
+REPLACED = {
+    "--count 20000": "--count 40",
+    "--count 500": "--count 4",
+    "--count 200": "--count 4",
+    "--theorems 3000": "--theorems 60",
+    "--limit 20": "--limit 2",
+    "--vocab-size 4096": "--vocab-size 300",
+}
 
 
 def commands_of(page: Path) -> list[str]:
@@ -77,11 +88,16 @@ def forked(command: list[str], *, env: dict[str, str], **_: object) -> Forked:
 
 @pytest.fixture
 def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where a user works: proofs in data/proofs, a goal in goal.txt."""
+    """A folder where a user works: proofs in data/proofs, a goal in goal.txt, traces, questions and a recipe."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
     monkeypatch.setattr(supervisor, "subprocess", types.SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
+    monkeypatch.setenv("CLEW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLEW_BASE_RECIPE", str(write_base_recipe(tmp_path)))
+    write_traces(tmp_path / "traces.jsonl")
+    write_questions(tmp_path / "questions.jsonl")
+    (tmp_path / "recipe.yaml").write_text("model: {name: base, max_length: 100}\ntraining: {num_steps: 2}\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))
@@ -112,7 +128,7 @@ def test_every_command_of_the_page_does_its_job(
     for name, text in files_of(page).items():
         Path(name).write_text(text, encoding="utf-8")
     trains = any(command.startswith("clew train") for command in commands)
-    needs_run = any(re.match(r"clew (resume|runs|export|evaluate|suggest)", command) for command in commands)
+    needs_run = any(re.match(r"clew (resume|runs|export|evaluate proofs|suggest)", command) for command in commands)
     if needs_run and not trains:
         assert main(made_small("clew train tactics --data-dir data/proofs")) == 0
     for index, command in enumerate(commands):
