@@ -18,7 +18,8 @@ class ExportOptions(Options):
     out: Positional[Path | None] = None
     """Folder to write, which must not exist; by default export/NAME-YYYY-MM-DD-HH-MM-SS."""
     format: str = "onnx"
-    """onnx: model.onnx, bundle.json and what else hosts of the family read. huggingface (GPTs): a LlamaForCausalLM."""
+    """onnx: model.onnx, bundle.json and what else hosts of the family read. huggingface (GPTs and Hugging Face models):
+    a folder for transformers, adapters merged. adapter: a folder for peft."""
     which: str = "best"
     """Which checkpoint of a run: best, latest, or its step."""
     runs_dir: Path = Path("runs")
