@@ -22,7 +22,9 @@ def test_the_page_does_what_it_says(tmp_path, monkeypatch):
     text = PAGE.read_text()
     commands = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     assert len(commands) == 6
-    kept = tmp_path / "hub" / f"models--{re.search(r'--model (\w+/\S+)', text)[1].replace('/', '--')}"
+    named = re.search(r"--model (\w+/\S+)", text)
+    assert named is not None
+    kept = tmp_path / "hub" / f"models--{named[1].replace('/', '--')}"
     write_tiny(kept / "snapshots" / ("c" * 40))
     (kept / "refs").mkdir()
     (kept / "refs" / "main").write_text("c" * 40)
