@@ -35,7 +35,10 @@ COMMANDS: Commands = {
     "suggest": ("clew.cli.proofs.suggest", "let a bundle write the next lines after a prompt"),
     "evaluate": ("clew.cli.evaluate", "evaluate a bundle on held-out data"),
     "actor": ("clew.cli.games.actor", "play games against oneself and write them into a replay database"),
-    "loop": ("clew.cli.runs.loop", "self-play, training, gate and evaluation of a game: clew loop tictactoe"),
+    "loop": (
+        "clew.cli.runs.loop",
+        "evidence, training, evaluation, gate, and again: clew loop tictactoe, clew loop arithmetic",
+    ),
     "games": ("clew.cli.games.check", "games of your own: clew games check my_game.py"),
     "replay": ("clew.cli.games.replay", "replay databases: show, stats, check"),
     "tournament": ("clew.cli.games.tournament", "checkpoints against each other: Elo with error bars"),

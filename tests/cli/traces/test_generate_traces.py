@@ -80,7 +80,6 @@ def test_a_bad_eval_set_is_a_sentence_with_its_place(tmp_path, capsys):
         (["arithmetic", "--level", "harder", "--output", "OUT"], "nothing of it is for training", 2),
         (["arithmetic", "--level", "1-digit", "--count", "999", "--output", "OUT"], "Ask for no more than 140.", 1),
         (["arithmetic", "--count", "0", "--output", "OUT"], "greater than or equal to 1", 2),
-        (["arithmetic"], "--output FILE.jsonl or --db DATABASE", 2),
         (["arithmetic", "--output", "OUT", "--db", "OUT"], "one of the two", 2),
         (["arithmetic", "--questions", "--db", "OUT"], "Questions go into a file", 2),
         (["arithmetic", "--split", "test", "--output", "OUT"], "--split", 2),
@@ -92,6 +91,16 @@ def test_what_cannot_be_made_is_a_sentence_and_leaves_no_file(tmp_path, capsys, 
     assert main(["traces", "generate", *[str(out) if each == "OUT" else each for each in arguments]]) == code
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_traces_go_into_the_database_that_the_other_commands_read_where_nothing_else_is_said(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["traces", "generate", "arithmetic", "--count", "3"]) == 0
+    capsys.readouterr()
+    assert main(["traces", "list", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["traces"]) == 3
 
 
 def test_a_foreign_file_is_not_replaced(tmp_path, capsys):

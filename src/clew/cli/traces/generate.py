@@ -37,7 +37,8 @@ class GenerateOptions(Options):
     output: Path | None = None
     """File to write, JSON lines."""
     db: str | None = None
-    """Database of traces to add to in place of a file: a path, sqlite:///PATH or postgresql://..."""
+    """Database of traces to add to where no file is named: a path, sqlite:///PATH or postgresql://...; by default
+    data/traces.db."""
     as_json: Json = False
     """Print what was made as one JSON document, the last line of stdout."""
 
@@ -47,8 +48,8 @@ def main(arguments: list[str]) -> int:
     options = parse(GenerateOptions, arguments, program="clew traces generate")
     if not options.name:
         return _list(options)
-    if (options.output is None) == (options.db is None):
-        raise UsageError("Say where the traces go: --output FILE.jsonl or --db DATABASE, one of the two.")
+    if options.output is not None and options.db is not None:
+        raise UsageError("The traces go to a file or into a database: give --output or --db, one of the two.")
     if options.questions:
         return _questions(options)
     return _traces(options)
@@ -87,12 +88,12 @@ def _traces(options: GenerateOptions) -> int:
             for trace in made:
                 line = json.dumps(trace.model_dump(mode="json"), ensure_ascii=False) + "\n"
                 file.write(line.encode("utf-8"))
-    elif options.db is not None:
-        from clew.traces.store import TraceStore
+        return _told(options, "traces", str(options.output))
+    from clew.traces.store import DEFAULT_PLACE, TraceStore
 
-        with TraceStore.open(options.db) as store:
-            store.add_many(made)
-    return _told(options, "traces")
+    with TraceStore.open(options.db or DEFAULT_PLACE) as store:
+        store.add_many(made)
+        return _told(options, "traces", store.name)
 
 
 def _questions(options: GenerateOptions) -> int:
@@ -106,11 +107,10 @@ def _questions(options: GenerateOptions) -> int:
     write_evalset(
         options.output, find_generator(options.name).questions(options.count, options.seed, options.level, split)
     )
-    return _told(options, "questions")
+    return _told(options, "questions", str(options.output))
 
 
-def _told(options: GenerateOptions, what: str) -> int:
-    place = str(options.output or options.db)
+def _told(options: GenerateOptions, what: str, place: str) -> int:
     level = f" of the level {options.level}" if options.level else ""
     print(f"{options.count:,} {what} of {options.name}{level}, seed {options.seed}: {place}")
     if options.as_json:
