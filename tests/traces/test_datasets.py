@@ -37,7 +37,8 @@ from small_traces import trace
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TraceStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TraceStore]:
+    monkeypatch.chdir(tmp_path)  # a server's manifests are written below the working folder
     where = tmp_path / "traces.db"
     if request.param == "postgres":
         where = request.getfixturevalue("postgres").new_database()
@@ -364,6 +365,17 @@ def test_an_export_replaces_earlier_exports_and_no_other_file(store: TraceStore,
     with pytest.raises(UsageError, match="so it is not replaced"):
         export_file(store, "sums-1", "trace", tmp_path / "sums.jsonl")
     assert {path: path.read_bytes() for path in tmp_path.glob("sums.*")} == before
+
+
+def test_a_manifest_replaces_no_other_file_and_then_there_is_no_dataset(store: TraceStore, tmp_path: Path) -> None:
+    store.add([trace(0)])
+    theirs = tmp_path / "mine" / "sums-1" / "manifest.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"name": "an app of mine"}')
+    with pytest.raises(UsageError, match="so it is not replaced"):
+        build(store, asked(), tmp_path / "mine")
+    assert theirs.read_text() == '{"name": "an app of mine"}'
+    assert datasets(store) == []
 
 
 SPOILED = [

@@ -106,6 +106,18 @@ def test_bytes_where_text_is_due_are_told(path: Path, column: str) -> None:
                 call()
 
 
+def test_nothing_where_text_is_due_is_told(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'traces'")
+        other.commit()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE traces SET sha256 = NULL")
+        other.commit()
+    with TraceStore.open(path) as store, pytest.raises(EvidenceError, match="holds nothing where text is due"):
+        store.page(1)
+
+
 def test_a_damaged_file_is_told(path: Path) -> None:
     with TraceStore.open(path) as store:
         store.add([trace(number) for number in range(500)])

@@ -30,7 +30,7 @@ from clew.core.errors import ClewError, EvidenceError, nearest
 from clew.core.files import canonical_json
 from clew.traces.filters import matches
 from clew.traces.jsonl import TrainingRow
-from clew.traces.kept import RESTORE, kept_object, sought
+from clew.traces.kept import RESTORE, Text, kept_object, sought
 from clew.traces.manifests import (
     SCHEMA_VERSION,
     BuildRequest,
@@ -203,8 +203,11 @@ def _hashed(each: Stored) -> bytes:
     return f'{{"created_at":{created},"id":{trace_id},"trace":{each.content}}}\n'.encode()
 
 
+MANIFEST = files.json_output("the manifest of a dataset", "dataset_key", "build_id", "content_sha256")
+
+
 def _write(manifest: Manifest, path: Path) -> None:
-    files.write_json(path, manifest.model_dump(mode="json"))
+    files.write_json(path, manifest.model_dump(mode="json"), replaces=MANIFEST)
 
 
 # What there is
@@ -276,7 +279,7 @@ def _stored(store: TraceStore, number: int, there: dict[str, Any]) -> Iterator[S
     columns = (
         MEMBERS.c.position,
         MEMBERS.c.trace_id,
-        *(TRACES.c[name] for name in ("created_at", "content", "sha256")),
+        *(sa.type_coerce(TRACES.c[name], Text(none=True)) for name in ("created_at", "content", "sha256")),
     )
     query = sa.select(*columns).outerjoin_from(MEMBERS, TRACES, MEMBERS.c.trace_id == TRACES.c.id)
     query = query.where(MEMBERS.c.dataset == number).order_by(MEMBERS.c.position).limit(_AT_ONCE)

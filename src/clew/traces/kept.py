@@ -39,49 +39,53 @@ def kept_object(text: str, what: str) -> dict[str, Any]:
 RESTORE = "Bring the database back from a copy."
 
 
-def _due(value: Any, kind: type, what: str) -> Any:
-    if value is None or isinstance(value, kind):
-        return value
-    raise EvidenceError(
-        f"The database holds {str(value)[:40]!r} where {what} is due: it was changed by hand. {RESTORE}"
-    )
+class _Cell(sa.TypeDecorator[Any]):
+    """A cell of one type, and of no other when it is read: SQLite keeps anything in any column, and a damaged file
+    has nothing where something is due. `none`: nothing may stand there. Raises `EvidenceError`."""
+
+    impl: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]] = sa.Text
+    cache_ok = True
+    kind: type = str
+    what = "text"
+
+    def __init__(self, *arguments: Any, none: bool = False) -> None:
+        super().__init__(*arguments)
+        self.none = none
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        if isinstance(value, self.kind) or (value is None and self.none):
+            return value
+        found = "nothing" if value is None else repr(str(value)[:40])
+        raise EvidenceError(f"The database holds {found} where {self.what} is due: it was changed by hand. {RESTORE}")
 
 
-class Text(sa.TypeDecorator[str]):
-    """Text, and nothing else when it is read: SQLite keeps bytes in any column. Raises `EvidenceError`."""
+class Text(_Cell):
+    """Text of any length."""
 
     impl = sa.Text
     cache_ok = True
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        return _due(value, str, "text")
 
-
-class Chars(sa.TypeDecorator[str]):
-    """As `Text`, of at most so many characters."""
+class Chars(_Cell):
+    """Text of at most so many characters."""
 
     impl = sa.String
     cache_ok = True
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        return _due(value, str, "text")
 
-
-class Whole(sa.TypeDecorator[int]):
-    """A whole number, and nothing else when it is read."""
+class Whole(_Cell):
+    """A whole number."""
 
     impl = sa.Integer
     cache_ok = True
+    kind = int
+    what = "a whole number"
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        return _due(value, int, "a whole number")
 
-
-class Real(sa.TypeDecorator[float]):
-    """A number, and nothing else when it is read."""
+class Real(_Cell):
+    """A number."""
 
     impl = sa.Float
     cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        return _due(value, float, "a number")
+    kind = float
+    what = "a number"

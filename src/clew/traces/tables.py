@@ -34,7 +34,7 @@ TRACES = sa.Table(
     sa.Column("trace_version", Chars(64), nullable=False),
     sa.Column("step_count", Whole, nullable=False),
     sa.Column("total_chars", Whole, nullable=False),
-    sa.Column("meta", Text),  # canonical JSON; what filters look at
+    sa.Column("meta", Text(none=True)),  # canonical JSON; what filters look at
     sa.Column("content", Text, nullable=False),  # the whole trace, canonical JSON
     sa.Column("sha256", Chars(64), nullable=False),  # of `content`
     sqlite_autoincrement=True,  # the number of a row that was deleted by hand is not given again
@@ -80,14 +80,14 @@ JOBS = sa.Table(
     sa.Column("id", Chars(36), nullable=False, unique=True),
     sa.Column("state", Chars(32), nullable=False, index=True),
     sa.Column("request", Text, nullable=False),
-    sa.Column("folder", Text),
+    sa.Column("folder", Text(none=True)),
     sa.Column("pid", sa.BigInteger),
-    sa.Column("pid_started", Chars(64)),
-    sa.Column("exit_code", Whole),
-    sa.Column("error", Text),
+    sa.Column("pid_started", Chars(64, none=True)),
+    sa.Column("exit_code", Whole(none=True)),
+    sa.Column("error", Text(none=True)),
     sa.Column("created_at", Chars(27), nullable=False),
-    sa.Column("started_at", Chars(27)),
-    sa.Column("ended_at", Chars(27)),
+    sa.Column("started_at", Chars(27, none=True)),
+    sa.Column("ended_at", Chars(27, none=True)),
 )
 
 EVALUATIONS = sa.Table(
@@ -101,9 +101,9 @@ EVALUATIONS = sa.Table(
     sa.Column("judge", Text, nullable=False),
     sa.Column("examples", Whole, nullable=False),
     sa.Column("mean_score", Real, nullable=False),
-    sa.Column("low", Real),
-    sa.Column("high", Real),
-    sa.Column("path", Text),
+    sa.Column("low", Real(none=True)),
+    sa.Column("high", Real(none=True)),
+    sa.Column("path", Text(none=True)),
     sa.Column("details", Text, nullable=False),
 )
 
