@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 import struct
@@ -27,23 +28,34 @@ def cell_in(*patterns: str) -> Mutator:
         try:
             tables = connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
             table = draw.choice(tables)[0].decode()
+            if not connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone():
+                table = draw.choice(tables)[0].decode()  # an empty one says little
             columns = [row[1].decode() for row in connection.execute(f'PRAGMA table_info("{table}")')]
             column = draw.choice(columns)
-            rows = [row[0] for row in connection.execute(f'SELECT rowid FROM "{table}"')]
+            row_id = "rowid"
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("SELECT position FROM dataset_members")
+                row_id = "position" if table == "dataset_members" else "rowid"
+            rows = [row[0] for row in connection.execute(f'SELECT {row_id} FROM "{table}"')]
+            texts = [row[0] for row in connection.execute(f'SELECT "{column}" FROM "{table}"')]
             rare = ("delete", "drop table", "drop column", "rename", "no index", "add", "view", "trigger")
-            how = draw.choice(("cell",) * 8 + ("column",) * 2 + rare)
+            how = draw.choice(("cell",) * 8 + ("json",) * 4 + ("column",) * 2 + rare)
             value = draw.choice(ODD_CELLS)
             if how == "cell" and rows:
                 said = f"{table}.{column} is {short(value)}"
-                statement = f'UPDATE OR REPLACE "{table}" SET "{column}"=? WHERE rowid=?'
+                statement = f'UPDATE OR REPLACE "{table}" SET "{column}"=? WHERE {row_id}=?'
                 connection.execute(statement, (value, draw.choice(rows)))
-            elif how == "column":
+            elif how == "json" and texts and isinstance(texts[0], bytes) and texts[0][:1] in (b"{", b"["):
+                text, did = other_json(texts[0].decode(), draw)
+                said = f"{table}.{column}: {did}"
+                connection.execute(f'UPDATE OR REPLACE "{table}" SET "{column}"=?', (text,))
+            elif how in ("column", "json"):
                 said = f"all of {table}.{column} is {short(value)}"
                 connection.execute(f'UPDATE OR REPLACE "{table}" SET "{column}"=?', (value,))
             else:
                 statement = {
                     "cell": f'DELETE FROM "{table}"',
-                    "delete": f'DELETE FROM "{table}" WHERE rowid % {draw.choice((1, 2, 3))} = 0',
+                    "delete": f'DELETE FROM "{table}" WHERE {row_id} % {draw.choice((1, 2, 3))} = 0',
                     "drop table": f'DROP TABLE "{table}"',
                     "drop column": f'ALTER TABLE "{table}" DROP COLUMN "{column}"',
                     "rename": f'ALTER TABLE "{table}" RENAME COLUMN "{column}" TO "other"',

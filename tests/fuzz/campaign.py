@@ -36,7 +36,7 @@ os.environ |= {
 os.environ.pop("CLEW_DEBUG", None)
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from commands import SOLVER  # noqa: E402
+from commands import REPORT, SOLVER, TRAIN_SFT  # noqa: E402
 from examples import copy_examples, inside, make_examples  # noqa: E402
 from kinds import ALL, KINDS, Kind  # noqa: E402
 from named import NAMED  # noqa: E402
@@ -56,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Spoiled inputs for every command.")
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kind", help="this kind alone")
+    parser.add_argument("--kind", action="append", help="this kind alone; may be given several times")
     parser.add_argument(
         "--case", action="append", default=[], help="the id of a case, to be run alone and told in full"
     )
@@ -132,6 +132,9 @@ def _warm(root: Path) -> None:
             # Nets of one architecture are traced once, and fonts are looked for once.
             clew(["export", "small", "../warm-export", "--runs-dir", "played"])
             clew(SOLVER.words.split())
+            # The model that fine-tuning begins with is made where the machine has none yet.
+            clew(TRAIN_SFT.words.split())
+            clew(REPORT.words.replace("new.md", "../warm.md").split())
             clew(["runs", "compare", "runs/small", "begun/half", "--plot", "../warm.png"])
     finally:
         os.dup2(kept[0], 1)
@@ -151,8 +154,8 @@ def _shorten_waits() -> None:
 
 def _ids(options: argparse.Namespace) -> list[str]:
     """The ids of the cases: the named ones, then so many of each kind as its share says."""
-    kinds = [kind for kind in KINDS if options.kind in (None, kind.name)]
-    named = [f"named/{name}" for name in NAMED] if options.kind in (None, "named") else []
+    kinds = [kind for kind in KINDS if not options.kind or kind.name in options.kind]
+    named = [f"named/{name}" for name in NAMED] if not options.kind or "named" in options.kind else []
     total = sum(kind.share for kind in kinds)
     left = max(0, options.cases - len(named))
     # Rounded up: the campaign has the cases that were asked for, or a few more.

@@ -90,3 +90,31 @@ OWN_GAME = (
     Command("play my_game.py --without-model --simulations 2"),
     Command("actor --env-id my_game.py --db own.db --model none.onnx --episodes 1 --lanes 1 --simulations 2"),
 )
+_TRACE_FILES = ("traces.db-shm", "traces.db-wal")
+IMPORT = (
+    Command("traces import traces.jsonl --db new.db"),
+    Command("traces import traces.jsonl --db new.db --skip-bad --json"),
+    Command("traces import traces.jsonl --db traces.db", changes=("ok:traces.db*",)),
+)
+TRAIN_SFT = Command("train sft --data sft.jsonl --dry-run")
+ON_DATA = (
+    TRAIN_SFT,
+    Command("train sft --data rows.jsonl --dry-run --json"),
+    Command("traces import rows.jsonl --db new.db"),
+    Command("traces import sft.jsonl --db new.db --skip-bad"),
+)
+EVALSET = (Command("evalset validate questions.jsonl"), Command("evalset validate questions.jsonl --json"))
+REPORT = Command("report --before before.jsonl --after after.jsonl --output new.md")
+RECORD = Command("report record after.jsonl --db kept.db")
+WITH_TEMPLATE = Command("train sft --data sft.jsonl --template template.jinja --dry-run")
+TRAIN_CHAT = Command("train sft.yaml --dry-run")
+STORE = (
+    Command("traces list --db traces.db", changes=_TRACE_FILES),
+    Command("traces list --db traces.db --json", changes=_TRACE_FILES),
+    Command("dataset list --db traces.db", changes=_TRACE_FILES),
+    Command("dataset show small-1 --db traces.db --json", changes=_TRACE_FILES),
+    Command("dataset verify small-1 --db traces.db", changes=_TRACE_FILES, findings=True),
+    Command("dataset export small-1 --db traces.db -o out.jsonl --format tunix_sft", changes=_TRACE_FILES),
+    Command("dataset build other 1 --db traces.db --json", changes=("ok:traces.db*", *_TRACE_FILES)),
+    Command("train sft --data small-1 --db traces.db --dry-run", changes=_TRACE_FILES),
+)

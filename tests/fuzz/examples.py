@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from clew.cli.main import main
+from clew.core import files
 from episodes import foreign_database, random_episode
 from small_runs import flags, small_recipe, write_corpus
 from tiny_nets import write_random_net
@@ -26,6 +27,29 @@ GAMES = {
     "wait_interval": 0.1, "simulations": 2, "lanes": 2, "log_every": 1,
 }  # fmt: skip
 PROMPT = "@T\ntheorem join_meet_1(a: T, b: T) {\n@G\n    join(a, b) = join(b, a)\n@C\njoin(a, b) != join(b, a)\n@P\n"
+CHAT = {
+    "system_instruction": "Think in steps.",
+    "model": {"name": "base", "max_length": 512},
+    "training": {
+        "num_steps": 2, "learning_rate": 1.0e-5, "per_device_batch_size": 1, "gradient_accumulation_steps": 1,
+        "optimizer": "adamw", "weight_decay": 0.01, "lr_scheduler": "linear", "warmup_steps": 1, "logging_steps": 1,
+        "save_steps": 2, "seed": 42,
+    },
+    "data": {"path": "sft.jsonl", "format": "auto", "shuffle": True, "max_samples": 4, "validation_fraction": 0.3},
+    "lora": {"rank": 0, "alpha": 16.0},
+}  # fmt: skip
+TEMPLATE = """{%- for message in messages -%}
+<start_of_turn>{{ "model" if message.role == "assistant" else message["role"] }}
+{% if message.role == "assistant" -%}
+{% generation %}{{ message.content | trim }}<end_of_turn>{% endgeneration %}
+{%- else -%}
+{{ message.content }}<end_of_turn>
+{% endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+<start_of_turn>model
+{% endif -%}
+"""
 OWN_GAME = '''"""Two stones side by side win, on a row of five."""
 
 from clew.games import Game
@@ -88,7 +112,25 @@ def make_examples() -> None:
     Path("loop").mkdir()
     Path("loop/loop.json").write_text(json.dumps({"env_id": "tictactoe", "seconds": 1.0}))
     Path("my_game.py").write_text(OWN_GAME)
+    _make_traces()
     Path("notes.txt").write_text("what a user keeps here\n")
+
+
+def _make_traces() -> None:
+    _good("traces", "generate", "arithmetic", "--count", "6", "--output", "traces.jsonl")
+    _good("traces", "import", "traces.jsonl", "--db", "traces.db")
+    _good("dataset", "build", "small", "1", "--db", "traces.db")
+    for name, form in (("rows", "trace"), ("sft", "tunix_sft")):
+        _good("dataset", "export", "small-1", "--db", "traces.db", "-o", f"{name}.jsonl", "--format", form)
+    _good("traces", "generate", "arithmetic", "--questions", "--count", "4", "--output", "questions.jsonl")
+    questions = [json.loads(line) for line in Path("questions.jsonl").read_text().splitlines()]
+    for name, scores in (("before", (0.0, 0.0, 1.0, 0.0)), ("after", (1.0, 0.0, 1.0, 1.0))):
+        rows = [question | {"score": score} for question, score in zip(questions, scores, strict=True)]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    meta = {"rows_sha256": files.sha256_of_file(Path("after.jsonl")), "judge": "answer", "sampling": {}, "model": {}}
+    Path("after.meta.json").write_text(json.dumps(meta))
+    Path("template.jinja").write_text(TEMPLATE)
+    Path("sft.yaml").write_text(yaml.safe_dump(CHAT, sort_keys=False))
 
 
 def _good(*arguments: str) -> None:

@@ -78,6 +78,16 @@ def seal_runs(folder: Path) -> None:
             path.write_text(json.dumps(manifest))
 
 
+def seal_rows(folder: Path) -> None:
+    """The hashes that stand beside exported datasets and evaluations, of the files as they are now."""
+    for name, key in (("rows.manifest", "sha256"), ("sft.manifest", "sha256"), ("after.meta", "rows_sha256")):
+        with contextlib.suppress(ValueError, OSError, TypeError, ClewError):
+            path = folder / f"{name}.json"
+            value = json.loads(path.read_text())
+            value[key] = files.sha256_of_file(folder / f"{name.partition('.')[0]}.jsonl")
+            path.write_text(json.dumps(value))
+
+
 _CHECKPOINT = "*/*/checkpoints/*/"
 _A_RUN = (
     json_in("*/*/run_manifest.json"),
@@ -92,9 +102,17 @@ _A_RUN = (
     lines_in("*/*/metrics.jsonl", "*/*/timing.jsonl"),
 )
 
+
+def _of_lines(*patterns: str) -> tuple[Mutator, ...]:
+    return lines_in(*patterns), bytes_in(*patterns), place_of(*patterns)
+
+
 ALL = (
     *("corpus", "recipe.yaml", "games.yaml", "runs", "begun", "played", "bundle", "nets", "models", "replay.db"),
     *("actor.db", "tokenizer.json", "prompt.txt", "theorems", "stats.json", "loop", "my_game.py"),
+    *("traces.jsonl", "traces.db", "traces.db-datasets", "rows.jsonl", "rows.manifest.json", "sft.jsonl"),
+    *("sft.manifest.json", "questions.jsonl", "before.jsonl", "after.jsonl", "after.meta.json", "template.jinja"),
+    "sft.yaml",
 )
 """Every example."""
 
@@ -290,5 +308,81 @@ KINDS = (
             a_flag("--folder", "--iterations", "--minutes", "--actors"),
             an_argument,
         ),
+    ),
+    Kind(
+        "traces",
+        share=3,
+        needs=("traces.jsonl", "traces.db", "traces.db-datasets"),
+        commands=c.IMPORT,
+        mutators=(*[json_in("traces.jsonl", lines=True)] * 4, *_of_lines("traces.jsonl")),
+    ),
+    Kind(
+        "dataset-file",
+        share=3,
+        needs=("rows.jsonl", "rows.manifest.json", "sft.jsonl", "sft.manifest.json"),
+        commands=c.ON_DATA,
+        mutators=(
+            *[json_in("rows.jsonl", "sft.jsonl", lines=True)] * 4,
+            *_of_lines("rows.jsonl", "sft.jsonl"),
+            json_in("*.manifest.json"),
+            bytes_in("*.manifest.json"),
+            place_of("*.manifest.json"),
+        ),
+        seal=seal_rows,
+    ),
+    Kind(
+        "evalset",
+        share=2,
+        needs=("questions.jsonl",),
+        commands=c.EVALSET,
+        mutators=(*[json_in("questions.jsonl", lines=True)] * 4, *_of_lines("questions.jsonl")),
+    ),
+    Kind(
+        "evaluations",
+        share=2,
+        needs=("before.jsonl", "after.jsonl", "after.meta.json"),
+        commands=(c.REPORT, c.RECORD),
+        mutators=(
+            *[json_in("before.jsonl", "after.jsonl", lines=True)] * 4,
+            *_of_lines("before.jsonl", "after.jsonl"),
+            json_in("after.meta.json"),
+            place_of("after.meta.json"),
+        ),
+        seal=seal_rows,
+    ),
+    Kind(
+        "template",
+        share=2,
+        needs=("sft.jsonl", "sft.manifest.json", "template.jinja"),
+        commands=(c.WITH_TEMPLATE,),
+        mutators=(*[lines_in("template.jinja")] * 2, *[words_in("template.jinja")] * 3, *_of_lines("template.jinja")),
+    ),
+    Kind(
+        "chat-recipe",
+        share=3,
+        needs=("sft.jsonl", "sft.manifest.json", "sft.yaml"),
+        commands=(c.TRAIN_CHAT,),
+        mutators=(*[yaml_in("sft.yaml")] * 6, bytes_in("sft.yaml"), lines_in("sft.yaml")),
+    ),
+    Kind(
+        "trace-database",
+        share=4,
+        needs=("traces.db", "traces.db-datasets"),
+        commands=c.STORE,
+        mutators=(
+            *[cell_in("traces.db")] * 6,
+            bytes_in("traces.db"),
+            place_of("traces.db"),
+            json_in("traces.db-datasets/*/manifest.json"),
+            bytes_in("traces.db-datasets/*/manifest.json"),
+            place_of("traces.db-datasets", "traces.db-datasets/*", "traces.db-datasets/*/*"),
+        ),
+    ),
+    Kind(
+        "trace-flags",
+        share=2,
+        needs=ALL,
+        commands=(*c.IMPORT, *c.ON_DATA, *c.EVALSET, c.REPORT, c.RECORD, c.WITH_TEMPLATE, c.TRAIN_CHAT, *c.STORE),
+        mutators=(a_flag("--seed", "--limit", "--format"), a_flag(), an_argument, output_onto("--output")),
     ),
 )

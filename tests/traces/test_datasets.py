@@ -13,7 +13,7 @@ import pydantic
 import pytest
 import sqlalchemy as sa
 
-from clew.core.errors import ClewError, EvidenceError
+from clew.core.errors import ClewError, EvidenceError, UsageError
 from clew.traces.datasets import (
     BuildRequest,
     Built,
@@ -37,7 +37,8 @@ from small_traces import trace
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TraceStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TraceStore]:
+    monkeypatch.chdir(tmp_path)  # a server's manifests are written below the working folder
     where = tmp_path / "traces.db"
     if request.param == "postgres":
         where = request.getfixturevalue("postgres").new_database()
@@ -351,6 +352,48 @@ def test_an_exported_file_is_known_by_its_seal(store: TraceStore, tmp_path: Path
         read_seal(path)
     (tmp_path / "out" / "sums.manifest.json").unlink()
     assert read_seal(path) is None
+
+
+@pytest.mark.parametrize("theirs", ["sums.jsonl", "sums.manifest.json"])
+def test_an_export_replaces_earlier_exports_and_no_other_file(store: TraceStore, tmp_path: Path, theirs: str) -> None:
+    store.add([trace(0)])
+    build(store, asked())
+    for form in ("trace", "tunix_sft", "training_example"):
+        export_file(store, "sums-1", form, tmp_path / "sums.jsonl")
+    (tmp_path / theirs).write_text('{"step": 1, "loss": 2.5}\n')
+    before = {path: path.read_bytes() for path in tmp_path.glob("sums.*")}
+    with pytest.raises(UsageError, match="so it is not replaced"):
+        export_file(store, "sums-1", "trace", tmp_path / "sums.jsonl")
+    assert {path: path.read_bytes() for path in tmp_path.glob("sums.*")} == before
+
+
+def test_a_manifest_replaces_no_other_file_and_then_there_is_no_dataset(store: TraceStore, tmp_path: Path) -> None:
+    store.add([trace(0)])
+    theirs = tmp_path / "mine" / "sums-1" / "manifest.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"name": "an app of mine"}')
+    with pytest.raises(UsageError, match="so it is not replaced"):
+        build(store, asked(), tmp_path / "mine")
+    assert theirs.read_text() == '{"name": "an app of mine"}'
+    assert datasets(store) == []
+
+
+SPOILED = [
+    ("UPDATE datasets SET manifest = 'x'", "is no JSON any more"),
+    ("UPDATE datasets SET manifest = '[1]'", "is no JSON object any more"),
+    ("UPDATE datasets SET manifest = replace(manifest, '\"trace_count\"', '\"count\"')", "'sums-1' was changed"),
+]
+
+
+@pytest.mark.parametrize(("statement", "said"), SPOILED)
+def test_a_manifest_that_is_none_any_more_is_told(store: TraceStore, statement: str, said: str) -> None:
+    store.add([trace(0)])
+    build(store, asked())
+    with store.database.writing() as connection:
+        connection.execute(sa.text(statement))
+    for call in (datasets, lambda store: load(store, "sums-1"), lambda store: list(stored(store, "sums-1"))):
+        with pytest.raises(EvidenceError, match=said):
+            call(store)
 
 
 def test_an_export_that_fails_leaves_the_old_file(store: TraceStore, tmp_path: Path) -> None:

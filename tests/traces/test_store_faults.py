@@ -96,6 +96,28 @@ def test_what_is_no_store_is_told(tmp_path: Path) -> None:
         TraceStore.open("mysql://host/db")
 
 
+@pytest.mark.parametrize("column", ["id", "created_at", "content", "sha256"])
+def test_bytes_where_text_is_due_are_told(path: Path, column: str) -> None:
+    with TraceStore.open(path) as store:
+        with store.database.writing() as connection:
+            connection.exec_driver_sql(f"UPDATE traces SET {column} = x'ffff'")
+        for call in (lambda: store.page(1), lambda: list(store.iterate())):
+            with pytest.raises(EvidenceError, match="where text is due: it was changed by hand"):
+                call()
+
+
+def test_nothing_where_text_is_due_is_told(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'traces'")
+        other.commit()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE traces SET sha256 = NULL")
+        other.commit()
+    with TraceStore.open(path) as store, pytest.raises(EvidenceError, match="holds nothing where text is due"):
+        store.page(1)
+
+
 def test_a_damaged_file_is_told(path: Path) -> None:
     with TraceStore.open(path) as store:
         store.add([trace(number) for number in range(500)])

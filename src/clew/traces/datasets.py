@@ -15,12 +15,14 @@ import hashlib
 import heapq
 import itertools
 import json
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import sqlalchemy as sa
 
 from clew.core import files, randomness
@@ -28,7 +30,7 @@ from clew.core.errors import ClewError, EvidenceError, nearest
 from clew.core.files import canonical_json
 from clew.traces.filters import matches
 from clew.traces.jsonl import TrainingRow
-from clew.traces.kept import sought
+from clew.traces.kept import RESTORE, Text, kept_object, sought
 from clew.traces.manifests import (
     SCHEMA_VERSION,
     BuildRequest,
@@ -161,7 +163,8 @@ def _fitting(store: TraceStore, request: BuildRequest) -> Iterator[tuple[str, st
     query = sa.select(*columns).order_by(TRACES.c.number.desc())
     with store.database.reading() as connection:
         for trace_id, sha256, meta, version in connection.execution_options(yield_per=_AT_ONCE).execute(query):
-            if not request.filters or matches(request.filters, meta and json.loads(meta), version):
+            told = meta and kept_object(meta, f"The meta of the trace {trace_id}") if request.filters else None
+            if not request.filters or matches(request.filters, told, version):
                 yield trace_id, sha256
 
 
@@ -200,8 +203,11 @@ def _hashed(each: Stored) -> bytes:
     return f'{{"created_at":{created},"id":{trace_id},"trace":{each.content}}}\n'.encode()
 
 
+MANIFEST = files.json_output("the manifest of a dataset", "dataset_key", "build_id", "content_sha256")
+
+
 def _write(manifest: Manifest, path: Path) -> None:
-    files.write_json(path, manifest.model_dump(mode="json"))
+    files.write_json(path, manifest.model_dump(mode="json"), replaces=MANIFEST)
 
 
 # What there is
@@ -211,7 +217,7 @@ def datasets(store: TraceStore) -> list[dict[str, Any]]:
     """The manifests of all datasets, the newest first, without their trace_ids, each with its manifest_path."""
     query = sa.select(DATASETS.c.manifest, DATASETS.c.manifest_path).order_by(DATASETS.c.number.desc())
     with store.database.reading() as connection:
-        return [json.loads(row[0]) | {"manifest_path": row[1]} for row in connection.execute(query)]
+        return [_manifest_of(row[0]) | {"manifest_path": row[1]} for row in connection.execute(query)]
 
 
 def load(store: TraceStore, key: str) -> Manifest:
@@ -230,9 +236,23 @@ def _find(store: TraceStore, key: str) -> tuple[int, dict[str, Any], Path]:
     with store.database.reading() as connection:
         found = connection.execute(query.where(DATASETS.c.dataset_key == sought(key))).first()
         if found is not None:
-            return found[0], json.loads(found[1]), Path(found[2])
+            return found[0], _manifest_of(found[1]), Path(found[2])
         known = list(connection.execute(sa.select(DATASETS.c.dataset_key).limit(1_000)).scalars())
     raise NotFoundError(f"There is no dataset '{key[:200]}' in {store.name}.{nearest(key, known)}")
+
+
+def _manifest_of(kept: str) -> dict[str, Any]:
+    """The manifest that a row holds, its trace_ids apart. Raises `EvidenceError` for one that is none any more."""
+    there = kept_object(kept, "The manifest of a dataset")
+    try:
+        Manifest(**there | {"trace_ids": ()})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise EvidenceError(
+            f"The manifest of the dataset '{str(there.get('dataset_key'))[:200]}' was changed in the database: "
+            f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}. {RESTORE}"
+        ) from error
+    return there
 
 
 def _with_ids(store: TraceStore, number: int, there: dict[str, Any]) -> Manifest:
@@ -259,7 +279,7 @@ def _stored(store: TraceStore, number: int, there: dict[str, Any]) -> Iterator[S
     columns = (
         MEMBERS.c.position,
         MEMBERS.c.trace_id,
-        *(TRACES.c[name] for name in ("created_at", "content", "sha256")),
+        *(sa.type_coerce(TRACES.c[name], Text(none=True)) for name in ("created_at", "content", "sha256")),
     )
     query = sa.select(*columns).outerjoin_from(MEMBERS, TRACES, MEMBERS.c.trace_id == TRACES.c.id)
     query = query.where(MEMBERS.c.dataset == number).order_by(MEMBERS.c.position).limit(_AT_ONCE)
@@ -315,11 +335,17 @@ def export(store: TraceStore, key: str, form: str, *, system: str | None = None)
     return lines(stored(store, key), check_format(form), system=system)
 
 
+_ROW = re.compile(rb'\{"id": "[0-9a-f-]{36}", "prompts?": "')
+EXPORT = files.Output("an export of a dataset", lambda file: _ROW.match(file.read(80)) is not None)
+SEAL = files.json_output("the seal of an export", "dataset_key", "content_sha256", "sha256")
+
+
 def export_file(store: TraceStore, key: str, form: str, path: Path, *, system: str | None = None) -> Seal:
-    """Write an export into a file and its seal beside it, each whole or not at all."""
+    """Write an export into a file and its seal beside it, each whole or not at all. Earlier ones alone are replaced."""
     number, there, _ = _find(store, key)
     digest = hashlib.sha256()
-    with files.whole_file(path) as file:
+    files.check_output(seal_path(path), SEAL)
+    with files.whole_file(path, replaces=EXPORT) as file:
         for piece in lines(_stored(store, number, there), check_format(form), system=system):
             digest.update(piece)
             file.write(piece)
@@ -332,7 +358,7 @@ def export_file(store: TraceStore, key: str, form: str, path: Path, *, system: s
             trace_count=there["trace_count"],
             sha256=digest.hexdigest(),
         )
-        files.write_json(seal_path(path), seal.model_dump())
+        files.write_json(seal_path(path), seal.model_dump(), replaces=SEAL)
     return seal
 
 

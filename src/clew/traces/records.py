@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from clew.databases.engine import Connection, Database
-from clew.traces.kept import json_text, sought
+from clew.traces.kept import json_text, kept_object, sought
 from clew.traces.moments import now
 from clew.traces.schema import ConflictError, InvalidError, NotFoundError
 from clew.traces.tables import BASELINES, EVALUATIONS, JOBS
@@ -237,8 +236,9 @@ _EVALUATION = [EVALUATIONS.c[name] for name in Evaluation.__dataclass_fields__]
 
 
 def _job_of(row: sa.Row[Any]) -> Job:
-    return Job(**{**row._mapping, "request": json.loads(row.request)})
+    return Job(**{**row._mapping, "request": kept_object(row.request, f"What was asked of the run {row.id}")})
 
 
 def _evaluation_of(row: sa.Row[Any]) -> Evaluation:
-    return Evaluation(**{**row._mapping, "details": json.loads(row.details)})
+    details = kept_object(row.details, f"What is told of the evaluation {row.id}")
+    return Evaluation(**{**row._mapping, "details": details})

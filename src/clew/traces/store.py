@@ -9,7 +9,6 @@ with TraceStore.open("data/traces.db") as store:
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from clew.core.files import canonical_json, sha256_of
 from clew.databases.engine import Connection, Database
 from clew.databases.together import Together
 from clew.traces.filters import matches
-from clew.traces.kept import json_text, sought
+from clew.traces.kept import json_text, kept_object, sought
 from clew.traces.moments import now
 from clew.traces.records import Records
 from clew.traces.schema import MOST_BYTES, InvalidError, NotFoundError, Trace
@@ -236,7 +235,13 @@ class TraceStore(Records):
         query = sa.select(*columns).where(SCORES.c.trace_id == sought(trace_id)).order_by(SCORES.c.number)
         with self.database.reading() as connection:
             return [
-                Score(**{**row._mapping, "criteria": json.loads(row.criteria), "details": json.loads(row.details)})
+                Score(
+                    **{
+                        **row._mapping,
+                        "criteria": kept_object(row.criteria, f"What the score {row.id} goes by"),
+                        "details": kept_object(row.details, f"What is told of the score {row.id}"),
+                    }
+                )
                 for row in connection.execute(query)
             ]
 
