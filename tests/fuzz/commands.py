@@ -94,7 +94,7 @@ _TRACE_FILES = ("traces.db-shm", "traces.db-wal")
 IMPORT = (
     Command("traces import traces.jsonl --db new.db"),
     Command("traces import traces.jsonl --db new.db --skip-bad --json"),
-    Command("traces import traces.jsonl --db traces.db", changes=("ok:traces.db*",)),
+    Command("traces import traces.jsonl --db traces.db", changes=("ok:traces.db*", "ok:aside|SQLite format 3")),
 )
 TRAIN_SFT = Command("train sft --data sft.jsonl --dry-run")
 ON_DATA = (
@@ -115,6 +115,9 @@ STORE = (
     Command("dataset show small-1 --db traces.db --json", changes=_TRACE_FILES),
     Command("dataset verify small-1 --db traces.db", changes=_TRACE_FILES, findings=True),
     Command("dataset export small-1 --db traces.db -o out.jsonl --format tunix_sft", changes=_TRACE_FILES),
-    Command("dataset build other 1 --db traces.db --json", changes=("ok:traces.db*", *_TRACE_FILES)),
+    Command(
+        "dataset build other 1 --db traces.db --json",
+        changes=("ok:traces.db*", "ok:aside|SQLite format 3", *_TRACE_FILES),
+    ),
     Command("train sft --data small-1 --db traces.db --dry-run", changes=_TRACE_FILES),
 )
