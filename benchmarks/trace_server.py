@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
 import os
 import re
@@ -201,7 +202,7 @@ def killed(folder: Path, times: int) -> int:
                 batch = [{**each, "meta": {"kill": number, "count": count}} for each in kinds[count % 400 :][:20]]
                 try:
                     made = post(f"{server.url}/api/traces/batch", batch)
-                except (OSError, ValueError):
+                except (OSError, ValueError, http.client.HTTPException):
                     return  # the server was killed: nothing was answered
                 answered = zip(made["traces"], batch, strict=True)
                 written.update((each["id"], hash_of(trace)) for each, trace in answered)
