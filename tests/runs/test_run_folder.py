@@ -173,8 +173,9 @@ def test_looking_whether_a_run_is_alive_keeps_no_trainer_out(tmp_path):
         for _ in range(50):
             with run.locked():
                 pass
-        seen = len(alive)
         with run.locked():
+            # Counted under the lock: while it is waited for, others may look many times and find nobody.
+            seen = len(alive)
             while len(alive) < seen + 20:
                 time.sleep(0.001)
     finally:
