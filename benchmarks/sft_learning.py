@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common import emit, figure, say
 
-SHORT = {"loop.traces": 6000, "loop.questions": 100, "loop.rounds": 1, "max-steps": 150}
+SHORT = {"loop.traces": 6000, "loop.questions": 100, "loop.rounds": 1, "max-steps": 400}
 
 
 def main() -> None:
