@@ -37,7 +37,7 @@ class TraceData(Section):
     eval_set: str = ""
     """Questions (JSON lines) that the model answers before and after training; the two are compared in a report."""
     eval_examples: int = pydantic.Field(default=0, ge=0)
-    """Answer the first so many questions; 0: all."""
+    """Answer so many of the questions, drawn by the seed; 0: all."""
     judge: str = "answer"
     """What says whether an answer is right: answer (what stands behind "Answer:"), exact, numeric, choice, checker."""
 
