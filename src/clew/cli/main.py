@@ -51,6 +51,11 @@ COMMANDS: Commands = {
     "evalset": ("clew.cli.traces.evalset", "sets of questions with their answers: validate"),
     "report": ("clew.cli.traces.report", "what training changed: two evaluations, paired by question"),
     "serve": ("clew.cli.traces.serve", "traces, datasets and trainings over HTTP"),
+    "programs": ("clew.cli.programs.programs", "programs and their tasks: list, check, run, demonstrate"),
+    "synthesize": ("clew.cli.programs.synthesize", "search for a program that fits a task's examples"),
+    "curriculum": ("clew.cli.programs.curriculum", "a folder of tasks as a curriculum with a manifest"),
+    "feedback": ("clew.cli.traces.feedback", "rate answers, and make preference pairs from the ratings"),
+    "release": ("clew.cli.runs.release", "copy the newest checkpoints into a release: make, verify, diff"),
     "doctor": ("clew.cli.runs.doctor", "what this machine has, what is missing, and how to mend it"),
 }
 

@@ -1,0 +1,2 @@
+"""Programs: a small typed language of integers and lists, its tasks, the search for a program that fits a task's
+examples, demonstrations of that search, and what guidance is worth to it. No torch."""
