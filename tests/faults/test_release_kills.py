@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,9 @@ class Exports:
     def exports(self) -> list[Path]:
         return sorted(self.output.glob("export_*"))
 
+    def leftovers(self) -> set[Path]:
+        return set(self.output.glob(".export_*.tmp"))
+
     def train_on(self) -> None:
         """A newer checkpoint, so that each release has other content."""
         self.step += 10
@@ -89,7 +93,7 @@ class Exports:
         """Hold what a kill left against what was there; what the kill hit."""
         pointed = json.loads((self.output / "latest.json").read_text())["export"]
         hit = "before the export"
-        if any(self.output.glob(".export_*.tmp")):
+        if self.leftovers():
             hit = "an export being written"
         for path in self.exports():
             assert verify(path).good, verify(path).faults
@@ -138,11 +142,19 @@ def test_a_curriculum_killed_before_any_of_its_calls_is_the_old_or_the_new(tmp_p
     assert [path.name for path in (tmp_path / "place").iterdir()] == ["out"]
 
 
-def kill_after(seconds: float, words: tuple[object, ...]) -> bool:
-    """Start a `clew` process and kill it after `seconds`; False where it had ended by then."""
+Leftovers = Callable[[], set[Path]]
+"""The temporary folders that are there: of a process that writes, or of one that was killed."""
+
+
+def killed(words: tuple[object, ...], leftovers: Leftovers | None, seconds: float) -> bool:
+    """Start a `clew` process and kill it `seconds` after it began to write (None: after it began); False where it had
+    ended by then."""
+    earlier = leftovers() if leftovers else set()
     process = subprocess.Popen(
         clew_command(*words), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
+    while leftovers and not leftovers() - earlier and process.poll() is None:
+        time.sleep(0.0005)
     try:
         said = process.communicate(timeout=seconds)[1]
         assert process.returncode == 0, said
@@ -153,28 +165,26 @@ def kill_after(seconds: float, words: tuple[object, ...]) -> bool:
         return True
 
 
-def pace(words: tuple[object, ...]) -> tuple[float, float]:
-    """Seconds that `clew` takes to begin, and to do the whole."""
-    began = time.monotonic()
-    subprocess.run(clew_command("release", "verify", "/dev/null"), env=environment(), capture_output=True)
-    start = time.monotonic() - began
-    began = time.monotonic()
-    assert not kill_after(600, words)
-    return start, time.monotonic() - began
-
-
-def campaign(name, words, check, next_try, kills, capsys):
-    """Kill until `kills` have landed at random moments after the start-up; print what they hit."""
+def campaign(name, words, check, leftovers, next_try, kills, capsys):
+    """Kill until `kills` have landed, one in four anywhere and the others while it writes; print what they hit."""
+    writing = 0.4
     seed = int(os.environ.get("CLEW_FAULTS_SEED", time.time_ns() % 1_000_000))
     moments = random.Random(seed)
-    start, whole = pace(words())
+    began = time.monotonic()
+    assert not killed(words(), None, 600)
+    whole = time.monotonic() - began
+    check()
     next_try()
     hits: Counter[str] = Counter()
     tries = 0
     while sum(hits.values()) < kills:
         tries += 1
-        assert tries < 20 * kills, f"the kills come too late: {whole:.2f} s of which {start:.2f} s to begin"
-        landed = kill_after(moments.uniform(0.8 * start, whole), words())
+        assert tries < 20 * kills, "the kills come too late"
+        anywhere = moments.random() < 0.25
+        if anywhere:
+            landed = killed(words(), None, moments.uniform(0.0, whole))
+        else:
+            landed = killed(words(), leftovers, moments.uniform(0.0, 1.0) * writing)
         hit = check()
         if landed:
             hits[hit] += 1
@@ -187,8 +197,9 @@ def campaign(name, words, check, next_try, kills, capsys):
 
 @pytest.mark.slow
 def test_a_release_killed_at_random_moments_leaves_old_or_new(tmp_path, capsys):
-    exports = Exports(tmp_path, size=30_000_000)
-    campaign("clew release", lambda: exports.words, exports.check, exports.train_on, 20, capsys)
+    exports = Exports(tmp_path, size=20_000_000)
+
+    campaign("clew release", lambda: exports.words, exports.check, exports.leftovers, exports.train_on, 20, capsys)
 
 
 @pytest.mark.slow
@@ -209,9 +220,11 @@ def test_a_curriculum_killed_at_random_moments_is_the_old_or_the_new(tmp_path, c
         left = tree(out)
         assert left in whole
         if left != whole[turn % 2]:
-            started = any((tmp_path / "place").glob(".out.*.tmp"))
-            return "the new one being written" if started else "before the new one"
+            return "the new one being written" if leftovers() else "before the new one"
         turn += 1
         return "after the new one"
 
-    campaign("clew curriculum seed", words, check, lambda: None, 20, capsys)
+    def leftovers() -> set[Path]:
+        return set((tmp_path / "place").glob(".out.*.tmp"))
+
+    campaign("clew curriculum seed", words, check, leftovers, lambda: None, 20, capsys)
