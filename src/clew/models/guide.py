@@ -8,7 +8,8 @@ weights, so that a host feeds what it sees.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ FAMILY = "guide"
 """What a checkpoint calls this kind of model."""
 LEAST_STD = 1e-4
 """An observation that varies less is taken for constant: it is shifted to 0, not blown up."""
-_ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "tanh": torch.tanh}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "tanh": torch.tanh}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[Any], bool]] = {
     "input_dim": _is_size,
     "action_dim": _is_size,
     "hidden": lambda value: isinstance(value, tuple) and len(value) <= MOST_LAYERS and all(map(_is_size, value)),
@@ -175,9 +176,7 @@ class _Body(nn.Module):
         super().__init__()
         sizes = (config.input_dim, *config.hidden)
         self._activation, self._residual = _ACTIVATIONS[config.activation], config.residual
-        self.layers = nn.ModuleList(
-            [nn.Linear(before, after) for before, after in zip(sizes[:-1], sizes[1:], strict=True)]
-        )
+        self.layers = nn.ModuleList([nn.Linear(before, after) for before, after in itertools.pairwise(sizes)])
         self.norms = nn.ModuleList(
             [nn.LayerNorm(size) if config.layer_norm and place else nn.Identity() for place, size in enumerate(sizes)]
         )

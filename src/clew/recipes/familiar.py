@@ -81,7 +81,6 @@ class Familiar:
 SUPERVISED_MARKS = frozenset(("dataset.num_samples", "model.hidden_dim", "model.input_dim", "model.action_dim"))
 RL_MARKS = frozenset(
     ("dataset.num_trajectories", "dataset.trajectory_length", "training.gae_lambda", "training.clip_coef")
-    + ("training.minibatch_size", "training.entropy_coef", "training.value_coef")
 )
 PREFERENCE_MARKS = frozenset(("training.beta", "dataset.num_pairs"))
 """Dotted keys by which a playbook's recipe of a kind is known: it has at least one, and none of the other kinds."""
