@@ -12,7 +12,7 @@ from clew.programs.grammar import FULL, INPUTS, NONTERMINALS, Grammar, Nontermin
 from clew.programs.primitives import LARGEST, LONGEST, Type
 
 if TYPE_CHECKING:
-    from clew.programs.syntax import Expression
+    from clew.programs.syntax import Expr
     from clew.programs.task import Task
 
 Value = int | bool | tuple[int, ...]
@@ -41,6 +41,10 @@ class Problem:
     output: Type
     arguments: tuple[tuple[Value, ...], ...]
     results: tuple[Value, ...] = ()
+    requires: tuple[Expr, ...] = ()
+    """What the task's contract says of the inputs; no search needs it, a model may be told."""
+    ensures: tuple[Expr, ...] = ()
+    """What the task's contract says of inputs and result."""
 
     def __post_init__(self) -> None:
         if len(self.inputs) > INPUTS:
@@ -53,7 +57,9 @@ class Problem:
             raise ClewError(f"{self.name} has {len(self.arguments)} examples and {len(self.results)} results.")
         for values in self.arguments:
             if len(values) != len(self.inputs):
-                raise ClewError(f"{self.name}: an example has {len(values)} arguments where {len(self.inputs)} are due.")
+                raise ClewError(
+                    f"{self.name}: an example has {len(values)} arguments where {len(self.inputs)} are due."
+                )
             for value, (name, type_) in zip(values, self.inputs, strict=True):
                 _check(value, type_, f"{self.name}: the input {name}")
         for value in self.results:
@@ -85,6 +91,8 @@ def of_task(task: Task) -> Problem:
         task.output,
         tuple(tuple(frozen(value) for value in example.arguments) for example in task.examples),
         tuple(frozen(example.result) for example in task.examples),
+        task.requires,
+        task.ensures,
     )
 
 
@@ -129,7 +137,7 @@ class Found:
     "cost" (every program up to the largest cost was looked at), "interrupted".
     """
 
-    program: Expression | None
+    program: Expr | None
     nodes: int
     programs_run: int
     seconds: float
