@@ -66,7 +66,8 @@ def guide_config(recipe: ImitationRecipe, grammar: Grammar) -> GuideConfig:
                 f"Leave the key out, or give {size}."
             )
     return GuideConfig(
-        **due,
+        input_dim=due["input_dim"],
+        action_dim=due["action_dim"],
         hidden=(model.hidden_dim,) * model.layers,
         activation=model.activation,
         residual=model.layers > 1,
