@@ -143,5 +143,3 @@ def _spread(
             if costs[context, action] >= 0 and beside[context] < NEVER:
                 place = contexts[context, 3]
                 outside[place, action] = min(outside[place, action], beside[context] + costs[context, action])
-
-

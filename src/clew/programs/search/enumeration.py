@@ -14,17 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clew.core.errors import ClewError
-from clew.programs.grammar import FULL, Grammar
+from clew.programs.grammar import FULL, SMALL, Grammar
+from clew.programs.primitives import Type
 from clew.programs.search import kernel
 from clew.programs.search.costs import FLOOR, QUANTA, legal_mask, quantized
-from clew.programs.search.problem import Budget, Found, Line, Problem, Value, legal_of
+from clew.programs.search.problem import Budget, Found, Line, Problem, legal_of
 from clew.programs.search.store import LEVELS, Layout, lay_out, term_actions, term_expr, term_values
-from clew.programs.syntax import Expr
+from clew.programs.syntax import Expr, Value
 
 _STOPPED = {
     kernel.FOUND: "found",
@@ -53,6 +55,7 @@ def enumerate_programs(
     """
     if not problem.results:
         raise ClewError(f"{problem.name} has no results to find a program for.")
+    ready()
     begun = time.perf_counter()
     budget = budget or Budget()
     costs = quantized(weights, legal_mask(grammar, legal_of(problem, grammar)), floor=floor, quanta=quanta)
@@ -78,6 +81,19 @@ def enumerate_programs(
         kept=layout.terms,
         trace=tuple(lines),
     )
+
+
+@cache
+def ready() -> None:
+    """Compile the search, or load what was compiled, once a process: no budget of seconds pays for it."""
+    problem = Problem("warm-up", (("a", Type.LIST),), Type.LIST, (((1,),),))
+    costs = quantized(None, legal_mask(SMALL, legal_of(problem, SMALL)))
+    _levels(lay_out(problem, SMALL, costs, Budget(nodes=1)), np.zeros(1, np.int64), 2)
+
+
+def _levels(layout: Layout, stop: NDArray[np.int64], last: int) -> None:
+    for level in range(1, last + 1):
+        kernel.run_level(level, layout.store, layout.plan, stop)
 
 
 def _run(
@@ -176,6 +192,7 @@ def bank(
     Only the arguments of `problem` are read. `any_type`: programs of all types; else only what can stand in programs
     of the output's type. A budget that ends before `max_size` is told by `complete`.
     """
+    ready()
     begun = time.perf_counter()
     budget = budget or Budget(nodes=2**40, seconds=600.0)
     bare = Problem(problem.name, problem.inputs, problem.output, problem.arguments)

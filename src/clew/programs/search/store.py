@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from clew.programs.grammar import NONTERMINALS, Grammar, Production
 from clew.programs.primitives import LONGEST, PRIMITIVES, FunctionType, Type
 from clew.programs.search import kernel
-from clew.programs.search.costs import NEVER, legal_mask, outside_costs, shape_of
-from clew.programs.search.problem import Budget, Problem, Value, legal_of
+from clew.programs.search.costs import NEVER, outside_costs, shape_of
+from clew.programs.search.problem import Budget, Problem, legal_of
 from clew.programs.search.values import (
     KIND_INPUT,
     KIND_LITERAL,
     KIND_PARAMETER,
     KIND_PRIMITIVE,
 )
-from clew.programs.syntax import PARAMETERS, Call, Expr, Lambda, Literal, Variable
+from clew.programs.syntax import PARAMETERS, Call, Expr, Lambda, Literal, Value, Variable
 
 LEVELS = 1024
 """Costs that the search knows: no program costs more."""
