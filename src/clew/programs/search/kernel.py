@@ -93,8 +93,7 @@ def _grow(table: NDArray[np.int64], hashes: NDArray[np.uint64], terms: int, bits
 @njit(cache=True, error_model="numpy", nogil=True)
 def _entry(second: np.uint64, term: int) -> int:
     """What a slot holds: 31 bits of the hash, so that few strangers are looked at, and the term's number plus one."""
-    entry: int = (np.int64(second >> np.uint64(33)) << 32) | np.int64(term + 1)
-    return entry
+    return int((np.int64(second >> np.uint64(33)) << 32) | np.int64(term + 1))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
