@@ -28,6 +28,10 @@ class Problem:
     output: Type
     arguments: tuple[tuple[Value, ...], ...]
     results: tuple[Value, ...] = ()
+    requires: tuple[Expr, ...] = ()
+    """What the task's contract says of the inputs; no search needs it, a model may be told."""
+    ensures: tuple[Expr, ...] = ()
+    """What the task's contract says of inputs and result."""
 
     def __post_init__(self) -> None:
         if len(self.inputs) > INPUTS:
@@ -70,6 +74,8 @@ def of_task(task: Task) -> Problem:
         task.output,
         tuple(example.arguments for example in task.examples),
         tuple(example.result for example in task.examples),
+        task.requires,
+        task.ensures,
     )
 
 
