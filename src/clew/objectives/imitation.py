@@ -71,6 +71,7 @@ def guide_config(recipe: ImitationRecipe, grammar: Grammar) -> GuideConfig:
 def about(grammar: Grammar) -> dict[str, Any]:
     """What a guide of this grammar reads and chooses among, for its bundle."""
     return {
+        "family": "programs",
         "observation": {"kind": "program", "size": features.input_dim(grammar), "task": features.layout(grammar).task},
         "actions": {
             "kind": "grammar",
