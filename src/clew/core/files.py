@@ -87,6 +87,11 @@ def _has_mode(path: Path, test: Callable[[int], bool]) -> bool:
         return False
 
 
+def real(path: Path) -> Path:
+    """The path without links; of links that lead in a circle, the path up to them."""
+    return Path(os.path.realpath(path))
+
+
 def printable(path: Path | str) -> str:
     r"""The path as text that can be printed and hashed: bytes that are no UTF-8 stand as `\xff`."""
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")

@@ -71,7 +71,7 @@ def seed(output: Path, *, source: Path | None = None, limit: int | None = None, 
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: a curriculum has at least one task.")
-    folder = output.resolve()  # of a link, what it points to is replaced
+    folder = files.real(output)  # of a link, what it points to is replaced
     _check_apart(source, folder)
     programs = read_programs(source, leave_out=folder)
     chosen = in_order(programs, seed)[:limit]
@@ -180,9 +180,9 @@ def _bytes(path: Path) -> bytes:
 def _check_apart(source: Path | None, folder: Path) -> None:
     """Raise `UsageError` where the source is what would be replaced."""
     if source is None:
-        if folder == TASKS.resolve():
+        if folder == files.real(TASKS):
             raise UsageError(f"{folder} holds the tasks that ship with Clew. Choose another --output.")
-    elif source.resolve() == folder or folder in source.resolve().parents:
+    elif files.real(source) == folder or folder in files.real(source).parents:
         raise UsageError(
             f"The source {source} lies in the output {folder}, which would be replaced. Choose another --output."
         )

@@ -56,8 +56,8 @@ def find(root: Path, *, leave_out: Path | None = None) -> tuple[list[Item], list
         if _kind(root):
             trainers = [root]
         else:
-            skipped = None if leave_out is None else leave_out.resolve()
-            trainers = [each for each in _folders(root) if each.resolve() != skipped]
+            skipped = None if leave_out is None else files.real(leave_out)
+            trainers = [each for each in _folders(root) if files.real(each) != skipped]
         for trainer in trainers:
             found = _of_trainer(trainer, notes)
             if not found:
@@ -142,7 +142,7 @@ def _within(folder: Path, depth: int) -> Iterator[tuple[str, Path]]:
 
 
 def _name(folder: Path) -> str:
-    name = folder.name or folder.resolve().name
+    name = folder.name or files.real(folder).name
     if not name.isprintable():
         raise ClewError(
             f"The folder {files.printable(folder)!r} has signs in its name that cannot be printed. Rename it."
@@ -170,7 +170,7 @@ def _newest_of_loose(folders: list[Path], name: str, notes: list[str]) -> Item |
     if not found:
         return None
     path, state = max(found, key=lambda each: (_step(each[1]), each[0].name))
-    beside = path.resolve().parent.parent
+    beside = files.real(path).parent.parent
     run = open_run(beside) if files.is_file(beside / RUN_MANIFEST) else None
     if run is None:
         notes.append(f"{path} lies in no run, so the recipe it was trained by is not known and not released.")

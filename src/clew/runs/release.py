@@ -63,7 +63,7 @@ def make(root: Path, output: Path | None = None, *, seed: int = 0) -> Release:
 
 def default_output(root: Path) -> Path:
     """`exports` beside the folder of the checkpoints."""
-    return (root if root.name not in ("", "..") else root.resolve()).parent / "exports"
+    return (root if root.name not in ("", "..") else files.real(root)).parent / "exports"
 
 
 def _write(root: Path, output: Path, items: list[Item], notes: list[str], seed: int) -> Release:
