@@ -142,7 +142,7 @@ def _found(folder: Path, leave_out: Path | None) -> Iterator[Path]:
             folders[:] = [
                 name
                 for name in folders
-                if not name.startswith(".") and (leave_out is None or (here / name).resolve() != leave_out)
+                if not name.startswith(".") and (leave_out is None or files.real(here / name) != leave_out)
             ]
             for name in names:
                 if name.endswith(SUFFIX) and not name.startswith("."):
