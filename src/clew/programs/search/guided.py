@@ -141,8 +141,7 @@ class _Walk:
 
         `costs`: -log p of the actions that led to each of `states`.
         """
-        rows = np.stack([features.of_state(self.task, state) for state in states])
-        scores = self.guide.scores(rows)
+        scores = self.guide.of_states(self.task, states)
         self.nodes += len(states)
         beside = self._beside(scores.value, scores.guard_logits, scores.latency)
         children: list[tuple[float, float, State]] = []
