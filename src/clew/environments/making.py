@@ -58,7 +58,9 @@ def registered(name: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(f"The environment {name} is of the module {module}, which cannot be imported: {error}.") from error
+        raise UsageError(
+            f"The environment {name} is of the module {module}, which cannot be imported: {error}."
+        ) from error
 
 
 def _line(error: BaseException) -> str:
@@ -69,6 +71,6 @@ def _line(error: BaseException) -> str:
 def fault(name: str, doing: str, error: BaseException) -> EnvironmentFaultError:
     """The sentence for what an environment raised."""
     return EnvironmentFaultError(
-        f"The environment {name} raised {type(error).__name__} {doing}: {_line(error)}. The run stopped there, and what "
-        "was saved before is whole. Mend the environment; gymnasium.utils.env_checker.check_env may show the fault."
+        f"The environment {name} raised {type(error).__name__} {doing}: {_line(error)}. The run stopped there, and "
+        "what was saved before is whole. Mend the environment; gymnasium.utils.env_checker.check_env may show the fault."
     )

@@ -25,9 +25,7 @@ class Running:
             return
         mean = rows.mean(axis=0)
         difference, total = mean - self.mean, self.count + count
-        self._squares = (
-            self._squares + ((rows - mean) ** 2).sum(axis=0) + difference**2 * (self.count * count / total)
-        )
+        self._squares = self._squares + ((rows - mean) ** 2).sum(axis=0) + difference**2 * (self.count * count / total)
         self.mean = self.mean + difference * (count / total)
         self.count = total
 

@@ -33,8 +33,8 @@ _PROBED = 40
 """Steps that tell whether an environment is deterministic."""
 
 Way = Literal["state", "replay", "none"]
-"""How an environment is rebuilt in a resumed run: from the state that it gives, by replaying the actions of its episode,
-or not at all."""
+"""How an environment is rebuilt in a resumed run: from the state that it gives, by replaying the actions of its
+episode, or not at all."""
 
 
 class Final(NamedTuple):
@@ -64,6 +64,8 @@ class Environments:
         self.truncated: NDArray[np.bool_] = np.zeros(count, np.bool_)
         self.finals: list[Final] = []
         self.told: list[dict[str, Any]] = [{} for _ in range(count)]
+        """The info of each environment's last step, or of the reset after it."""
+        self.told_at_step: list[dict[str, Any]] = [{} for _ in range(count)]
         """The info of each environment's last step."""
         self.masks: NDArray[np.bool_] | None = None
         """bool [count, outputs]: which actions are legal now; None where the environment does not say."""
@@ -84,6 +86,11 @@ class Environments:
         for place in range(self.count):
             self._begin(place)
         self._find_masks()
+
+    @property
+    def unwrapped(self) -> Any:
+        """The first environment without its wrappers."""
+        return self._envs[0].unwrapped
 
     def close(self) -> None:
         """Let go of what the environments hold (windows, processes)."""
@@ -126,6 +133,10 @@ class Environments:
             self._check_finite(rows)
         if not self._limited and max(lengths) >= LONGEST_EPISODE:
             self._complain_of_length()
+        if ended:
+            self.told_at_step = list(told)
+        else:
+            self.told_at_step = told
         for place in ended:
             final = Final(place, observations[place].copy(), not terminated[place])
             self.finals.append(final)
@@ -240,8 +251,8 @@ class Environments:
             raise fault(self.name, f"at the reset before episode {self.episodes[place]}", error) from error
         if not np.isfinite(self.observations[place]).all():
             raise EnvironmentFaultError(
-                f"The environment {self.name} (number {place}) gave NaN or infinity in its first observation of episode "
-                f"{self.episodes[place]}. Mend it, or clip its observations with a wrapper."
+                f"The environment {self.name} (number {place}) gave NaN or infinity in its first observation of "
+                f"episode {self.episodes[place]}. Mend it, or clip its observations with a wrapper."
             )
         self._lengths[place], self._returns[place], self._begun[place] = 0, 0.0, len(self._log)
 
@@ -310,7 +321,11 @@ def deterministic(make: Callable[[], Env[Any, Any]], *, seed: int) -> bool:
         told = [envs.observations.tobytes()]
         for _ in range(_PROBED):
             envs.step(random_rows(envs, random))
-            told += [envs.observations.tobytes(), envs.rewards.tobytes(), *(each.observation.tobytes() for each in envs.finals)]
+            told += [
+                envs.observations.tobytes(),
+                envs.rewards.tobytes(),
+                *(each.observation.tobytes() for each in envs.finals),
+            ]
         envs.close()
         seen.append(told)
     return seen[0] == seen[1]
@@ -361,8 +376,8 @@ def _given(env: Env[Any, Any]) -> Any:
         return json.loads(json.dumps(state, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"The state that {type(env.unwrapped).__name__}.get_state() gives is no JSON ({error}). Give plain numbers, "
-            "strings, lists and dictionaries."
+            f"The state that {type(env.unwrapped).__name__}.get_state() gives is no JSON ({error}). Give plain "
+            "numbers, strings, lists and dictionaries."
         ) from error
 
 

@@ -8,8 +8,10 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from clew.recipes.base import LARGEST, MOST_LAYERS, Decay, Recipe, Section, Training
-from clew.recipes.familiar import Familiar
+from clew.core.errors import UsageError
+from clew.recipes.base import LARGEST, MOST_LAYERS, Decay, Section, Training
+from clew.recipes.familiar import PREFERENCE_MARKS, RL_MARKS, Playbook
+from clew.recipes.reporting import ReportedRecipe
 
 MOST_ENVIRONMENTS = 65_536
 
@@ -74,8 +76,6 @@ class Rollout(Section):
 class Clipping(Section):
     """The update."""
 
-    epochs: int = pydantic.Field(default=10, ge=1, le=LARGEST)
-    """Passes over each rollout."""
     clip_coef: float = pydantic.Field(default=0.2, gt=0)
     """How far the ratio of new to old probabilities may leave 1 and still be rewarded."""
     value_coef: float = pydantic.Field(default=0.5, ge=0)
@@ -143,6 +143,8 @@ class ReturnEvaluation(Section):
 class PPOTraining(Training):
     """What the loop does, with the defaults of PPO."""
 
+    max_epochs: int = pydantic.Field(default=10, ge=1, le=LARGEST)
+    """Passes over each rollout in the update that follows it."""
     batch_size: int = pydantic.Field(default=64, ge=1, le=LARGEST)
     """Rows of the rollout in one optimiser step (a minibatch)."""
     learning_rate: float = pydantic.Field(default=3e-4, gt=0)
@@ -167,11 +169,13 @@ class PPOTraining(Training):
     """Steps between checkpoints."""
     log_every: int = pydantic.Field(default=100, ge=1)
     """Steps between lines of metrics."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward and backward pass; weights stay float32. auto: bfloat16 where it is native."""
     fused: Literal["auto", "yes", "no"] = "auto"
     """Acting and optimiser steps of small nets on a CPU compiled as one. auto: where the net allows it."""
 
 
-class PPORecipe(Recipe):
+class PPORecipe(ReportedRecipe):
     """A policy that learns by acting in a Gymnasium environment (proximal policy optimisation)."""
 
     objective: Literal["ppo"] = "ppo"
@@ -207,4 +211,64 @@ class PPORecipe(Recipe):
         return self
 
 
-PLAYBOOK = Familiar({})
+_MINIBATCH = "minibatch_size"
+
+
+class RolloutPlaybook(Playbook):
+    """As `Playbook`; beside a `minibatch_size`, which is an optimiser step's, `batch_size` counts the rows whose
+    advantages are normalised together."""
+
+    def nested(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """`values` with the recipe's own keys in place of the playbook's. Raises `UsageError`."""
+        training = values.get("training")
+        over = None
+        if isinstance(training, Mapping) and _MINIBATCH in training:
+            training = dict(training)
+            over = training.pop("batch_size", None)
+            training["batch_size"] = training.pop(_MINIBATCH)
+            values = {**values, "training": training}
+        found = super().nested(values, where)
+        if over is not None:
+            clipping = dict(found.get("ppo") or {})
+            if "advantage_rows" in clipping:
+                raise UsageError(
+                    f"{where}: 'training.batch_size' beside 'training.minibatch_size' and 'ppo.advantage_rows' mean "
+                    "the same; give one of them."
+                )
+            found["ppo"] = {**clipping, "advantage_rows": over}
+        return found
+
+
+PLAYBOOK = RolloutPlaybook(
+    {"epochs": "max_epochs", "log_interval": "log_every", _MINIBATCH: "batch_size", "num_steps": "rollout_steps"},
+    kind=PPORecipe,
+    marks=RL_MARKS,
+    foreign=PREFERENCE_MARKS,
+    moved={
+        "dataset.num_trajectories": "environment.count",
+        "dataset.trajectory_length": "rollout.rollout_steps",
+        "training.epochs": "training.max_epochs",
+        "training.gamma": "rollout.gamma",
+        "training.gae_lambda": "rollout.gae_lambda",
+        "training.clip_coef": "ppo.clip_coef",
+        "training.value_coef": "ppo.value_coef",
+        "training.entropy_coef": "ppo.entropy_coef",
+        "training.log_interval": "training.log_every",
+        "training.checkpoint_dir": "reporting.checkpoint_dir",
+        "model.input_dim": "net.input_dim",
+        "model.action_dim": "net.action_dim",
+    },
+    meant={
+        "name": "rl",
+        "reporting.structured": True,
+        "environment.id": "clew.programs.environment:clew/Synthesis-v0",
+        "environment.kwargs": {"grammar": "small"},
+        "rollout.total_steps": 1,
+        "net.hidden": [64],
+        "net.activation": "relu",
+        "net.separate_value": False,
+        "ppo.guard_coef": 1.0,
+        "ppo.latency_coef": 1.0,
+        "training.log_every": 1,
+    },
+)
