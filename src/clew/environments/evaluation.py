@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clew.bundle.guide import GuideModel
 from clew.core.errors import BundleError
+from clew.core.files import check_output
 from clew.core.intervals import mean_interval
 from clew.environments import making
 from clew.environments.spaces import Actions
@@ -97,6 +98,26 @@ class BundlePolicy:
                 f"{envs.layout.size} and {envs.actions.outputs}: it was trained in another version of the environment."
             )
 
+    def draw(self, envs: Environments, random: np.random.Generator) -> tuple[NDArray[Any], float]:
+        """An action [1, columns] for the first environment, and the logarithm of its probability (density)."""
+        outputs = self.model.evaluate(envs.observations[:1]).policy_logits[0].astype(np.float64)
+        if envs.actions.kind == "box":
+            noise = random.standard_normal(len(outputs))
+            taken = (outputs + np.exp(self._log_std) * noise).astype(np.float32)
+            off = (taken - outputs) / np.exp(self._log_std)
+            log_prob = -(0.5 * off**2 + self._log_std + 0.5 * math.log(2 * math.pi)).sum()
+            return taken[None], float(log_prob)
+        if envs.masks is not None:
+            outputs = np.where(envs.masks[0], outputs, -np.inf)
+        at, row, log_prob = 0, [], 0.0
+        for size in envs.actions.sizes:
+            logits = outputs[at : at + size] - outputs[at : at + size].max()
+            probabilities = np.exp(logits) / np.exp(logits).sum()
+            row.append(int(random.choice(size, p=probabilities)))
+            log_prob += float(np.log(probabilities[row[-1]]))
+            at += size
+        return np.array([row], np.int64), log_prob
+
     def best(self, actions: Actions) -> Play:
         """The most probable actions."""
 
@@ -104,6 +125,45 @@ class BundlePolicy:
             return choose(actions, self.model.evaluate(observations).policy_logits, masks)
 
         return policy
+
+
+def record(bundle: Path | str, path: Path, *, episodes: int, seed: int = 0, threads: int = 1) -> int:
+    """Write episodes of the policy of an export, its actions drawn, to the `.jsonl` file `path`; return their steps.
+
+    Each step has the log-probability that the action was drawn with. Raises `ClewError`.
+    """
+    check_output(path, LINES)
+    policy = BundlePolicy(bundle, threads=threads)
+    envs = Environments(policy.make, 1, seed=seed, purpose="record")
+    found: list[dict[str, Any]] = []
+    steps = 0
+    try:
+        policy.check_fits(envs)
+        envs.reset()
+        for episode in range(episodes):
+            random = generator(seed, "record", episode)
+            told: dict[str, Any] = {"observations": [], "actions": [], "rewards": [], "log_probs": []}
+            if envs.masks is not None:
+                told["action_masks"] = []
+            while True:
+                row, log_prob = policy.draw(envs, random)
+                told["observations"].append(envs.observations[0].tolist())
+                if envs.masks is not None:
+                    told["action_masks"].append(envs.masks[0].astype(int).tolist())
+                envs.step(row)
+                told["actions"].append(row[0].tolist())
+                told["rewards"].append(float(envs.rewards[0]))
+                told["log_probs"].append(log_prob)
+                if envs.finals:
+                    break
+            told["observations"].append(envs.finals[0].observation.tolist())
+            told["terminated"] = not envs.finals[0].truncated
+            steps += len(told["rewards"])
+            found.append(told)
+    finally:
+        envs.close()
+    write_trajectories(path, found)
+    return steps
 
 
 def choose(actions: Actions, outputs: NDArray[np.float32], masks: NDArray[np.bool_] | None) -> NDArray[Any]:

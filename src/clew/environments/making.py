@@ -72,5 +72,5 @@ def fault(name: str, doing: str, error: BaseException) -> EnvironmentFaultError:
     """The sentence for what an environment raised."""
     return EnvironmentFaultError(
         f"The environment {name} raised {type(error).__name__} {doing}: {_line(error)}. The run stopped there, and "
-        "what was saved before is whole. Mend the environment; gymnasium.utils.env_checker.check_env may show the fault."
+        "what was saved before is whole. Mend the environment; gymnasium.utils.env_checker.check_env may show more."
     )

@@ -114,7 +114,8 @@ class Observations:
         else:
 
             def write(observation: Any, row: NDArray[np.float32]) -> None:
-                row[:] = utils.flatten(space, observation)
+                flat: Any = utils.flatten(space, observation)
+                row[:] = flat
 
         return write
 

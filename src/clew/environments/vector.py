@@ -386,7 +386,7 @@ def _take_back(env: Env[Any, Any], state: Any, length: int) -> None:
     take(state)
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
-            env._elapsed_steps = length
+            setattr(env, "_elapsed_steps", length)  # noqa: B010
         env = env.env
 
 

@@ -46,8 +46,9 @@ def fit(
     """Train until the planned steps or early stopping, from the run's `checkpoint` (None: from the start).
 
     `steps`: what takes the optimiser's steps, where that is neither torch nor the objective's own way. Returns the
-    final progress. Raises `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint of that instant; `ClewError` for a loss that is
-    not finite, a full disk, or a checkpoint that does not fit, with the last good checkpoint untouched.
+    final progress. Raises `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint of that instant;
+    `ClewError` for a loss that is not finite, a full disk, or a checkpoint that does not fit, with the last good
+    checkpoint untouched.
     """
     _check_split(training, placement)
     planned = objective.planned_steps()

@@ -30,7 +30,7 @@ def log_probability_and_entropy(
     if masks is not None:
         outputs = outputs.masked_fill(~masks, _ILLEGAL)
     log_probability = entropy = torch.zeros(len(outputs), dtype=outputs.dtype, device=outputs.device)
-    for column, logits in enumerate(torch.split(outputs, actions.sizes, dim=1)):
+    for column, logits in enumerate(torch.split(outputs, list(actions.sizes), dim=1)):
         logs = torch.log_softmax(logits, dim=1)
         log_probability = log_probability + logs.gather(1, taken[:, column : column + 1]).squeeze(1)
         entropy = entropy - (logs.exp() * logs).sum(dim=1)
@@ -47,5 +47,5 @@ def sample(actions: Actions, outputs: Tensor, log_std: Tensor | None, noise: Ten
     scores = outputs + noise
     if masks is not None:
         scores = scores.masked_fill(~masks, 2 * _ILLEGAL)
-    parts = torch.split(scores, actions.sizes, dim=1)
+    parts = torch.split(scores, list(actions.sizes), dim=1)
     return torch.stack([part.argmax(dim=1) for part in parts], dim=1)

@@ -7,6 +7,7 @@ longer. The weights lie in one vector here; torch's model gets them back wheneve
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,7 +122,7 @@ class FusedNet:
 
     def act(
         self, observations: NDArray[np.float32], masks: NDArray[np.bool_] | None, noise: NDArray[np.float32]
-    ) -> NDArray[np.int64] | NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """Actions [rows, columns] drawn with `noise`."""
         rows = len(observations)
         discrete, continuous = self._no_choice, self._no_vector
@@ -138,7 +139,7 @@ class FusedNet:
     def judge(
         self,
         observations: NDArray[np.float32],
-        taken: NDArray[np.int64] | NDArray[np.float32],
+        taken: NDArray[Any],
         masks: NDArray[np.bool_] | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Log-probability and value of each row."""
@@ -150,7 +151,7 @@ class FusedNet:
         )  # fmt: skip
         return log_probs, values
 
-    def split(self, taken: NDArray[np.int64] | NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def split(self, taken: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Actions as the kernels take them: choices, and vectors; what they are not is a placeholder."""
         if taken.dtype == np.float32:
             return self._no_choice, taken

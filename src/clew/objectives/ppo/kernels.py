@@ -263,7 +263,7 @@ def _gaussian(mean: Floats, taken: Floats, weights: Floats, deviations: int) -> 
         log_deviation = weights[deviations + at]
         off = (taken[at] - mean[at]) * math.exp(-log_deviation)
         total -= HALF * off * off + log_deviation + HALF_LOG_TWO_PI
-    return total
+    return float(total)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -338,21 +338,21 @@ def ppo_step(
     if boxed:
         for at in range(outputs):
             gradients[deviations + at] = -entropy_coef
-            entropies += rows * (HALF + HALF_LOG_TWO_PI + weights[deviations + at])
+            entropies += float(rows * (HALF + HALF_LOG_TWO_PI + weights[deviations + at]))
     for row in range(rows):
         index = chosen[row]
         advantage = (advantages[index] - centre) * scale
         if boxed:
-            log_probability = np.float32(_gaussian(found[row], continuous[index], weights, deviations))
+            log_probability = _gaussian(found[row], continuous[index], weights, deviations)
         else:
             _masked_softmax(found[row], masks[index if masked else 0], masked, probabilities)
-            log_probability = found[row, discrete[index, 0]]
-        difference = log_probability - old_log_probabilities[index]
+            log_probability = float(found[row, discrete[index, 0]])
+        difference = np.float32(log_probability - old_log_probabilities[index])
         ratio = np.float32(math.exp(difference))
         free = ratio * advantage
         bound = min(max(ratio, ONE - clip), ONE + clip) * advantage
-        policy_loss -= min(free, bound)
-        divergence += (ratio - ONE) - difference
+        policy_loss -= float(min(free, bound))
+        divergence += float((ratio - ONE) - difference)
         if abs(ratio - ONE) > clip:
             clipped_count += 1.0
         slope = -free * share if free <= bound else ZERO
@@ -367,7 +367,7 @@ def ppo_step(
             for at in range(outputs):
                 if probabilities[at] > ZERO:
                     entropy -= probabilities[at] * found[row, at]
-            entropies += entropy
+            entropies += float(entropy)
             for at in range(outputs):
                 back[row, at] = -slope * probabilities[at]
                 if probabilities[at] > ZERO:

@@ -9,6 +9,7 @@ rollout, environments and normalisation are in the saved state, so that a resume
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +86,7 @@ class PPO(Objective):
         fused = can_be_fused(recipe, self.net, self.actions, placement)
         if recipe.training.fused == "yes" and not fused:
             raise UsageError(
-                "training.fused is yes, but what is compiled are perceptrons of up to some million weights, with hidden "
+                "training.fused is yes, but compiled are perceptrons of some million weights at most, with hidden "
                 "layers of tanh or relu and a value of their own, without layer norm, residuals, guard and latency to "
                 "learn, with AdamW, without accumulation, average and torch.compile, in float32 on a CPU, for one "
                 "choice or for vectors."
@@ -252,7 +253,9 @@ class PPO(Objective):
             if lost:
                 print(
                     f"note: not bit for bit as before, since {len(lost)} of {self.recipe.environment.count} "
-                    f"environments of {self._prepared.name} did otherwise when their episodes were replayed, and begin new ones",
+                    f"environments of {self._prepared.name} did otherwise when their episodes were replayed, and begin "
+                    "new ones",
+                    file=sys.stderr,
                     flush=True,
                 )
 
@@ -303,9 +306,9 @@ class PPO(Objective):
             if off.mean() > _STRANGE:
                 raise EvidenceError(
                     f"{self.recipe.data.path}: {off.mean():.0%} of the log-probabilities are not those of the policy "
-                    "that training begins with (their ratios lie outside the clip range), so there is next to nothing to "
-                    "learn from them. Start from the checkpoint that made the trajectories (--start-from), or store the "
-                    "log-probabilities of the policy that acted."
+                    "that training begins with (their ratios lie outside the clip range), so there is next to nothing "
+                    "to learn from them. Start from the checkpoint that made the trajectories (--start-from), or store "
+                    "the log-probabilities of the policy that acted."
                 )
         return rollout
 
