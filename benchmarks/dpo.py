@@ -1,7 +1,7 @@
-"""How many pairs a second `clew train preference` learns from, beside TRL's DPOTrainer, in one run; and what it is for.
+"""How many pairs a second `clew train preference` learns from, beside TRL's DPOTrainer, and what it is for.
 
-The same model (our base's sizes, as a Llama for TRL), the same pairs of the arithmetic checker, CPU, float32, AdamW, the
-same threads; both take the reference's log-probabilities from before the first step. Before that both compute loss,
+The same model (our base's sizes, as a Llama for TRL), the same pairs of the arithmetic checker, CPU, float32, AdamW,
+the same threads; both take the reference's log-probabilities from before the first step. Before that both compute loss,
 rewards and gradients of one batch, for each loss that both have: dpo, robust, ipo, and dpo with label smoothing, which
 TRL calls aot where a batch is one pair.
 
@@ -48,10 +48,7 @@ def write_evidence(folder: Path, count: int) -> None:
     write_pairs(folder / "checker.jsonl", made)
     others = [*made[1:], made[0]]
     # Without what every answer begins with: nothing but the prompt is common.
-    apart = [
-        replace(one, chosen=f"{one.chosen}", rejected=f"No. {str(other.chosen)}")
-        for one, other in zip(made, others, strict=True)
-    ]
+    apart = [replace(one, rejected=f"No. {other.chosen}") for one, other in zip(made, others, strict=True)]
     write_pairs(folder / "apart.jsonl", apart)
 
 
@@ -155,7 +152,12 @@ def differences(folder: Path) -> dict[str, float]:
     policy = folder / "policy"
     shutil.copytree(folder / "llama", policy, dirs_exist_ok=True)
     worst = dict.fromkeys(("loss", "reward", "gradient"), 0.0)
-    for theirs, smoothing, count in (("sigmoid", 0.0, PAIRS), ("robust", 0.1, PAIRS), ("ipo", 0.0, PAIRS), ("aot", 0.1, 1)):
+    for theirs, smoothing, count in (
+        ("sigmoid", 0.0, PAIRS),
+        ("robust", 0.1, PAIRS),
+        ("ipo", 0.0, PAIRS),
+        ("aot", 0.1, 1),
+    ):
         loss = {"sigmoid": "dpo", "aot": "dpo"}.get(theirs, theirs)
         prepared = prepare(recipe_of(folder, 1, "checker", loss=loss, label_smoothing=smoothing))
         with tempfile.TemporaryDirectory() as run:
@@ -206,7 +208,9 @@ def prepared_numbers(prepared: Any, count: int) -> Any:
 def main() -> None:
     """Measure in turns and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="five turns of 24 steps in place of two of 6, longer samples")
+    parser.add_argument(
+        "--full", action="store_true", help="five turns of 24 steps in place of two of 6, longer samples"
+    )
     parser.add_argument("--only", choices=("speed", "samples"))
     parser.add_argument("--side", choices=[*SIDES, "differences"], help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)

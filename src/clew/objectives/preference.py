@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     ends: Tensor
     lengths: Tensor
     reference: Tensor
-    """float32 [2 * pairs]: log-probabilities of the sequences by what training began with."""
+    """float64 [2 * pairs]: log-probabilities of the sequences by what training began with."""
     branches: Tensor | None = None
     """None for a network that rows cannot branch for."""
     noise: Any = None
@@ -166,7 +166,7 @@ class Preference(Objective):
         return self.net.describe()
 
     def reference(self) -> Tensor:
-        """float32 [pairs, 2]: log-probabilities of chosen and rejected by what training begins with.
+        """float64 [pairs, 2]: log-probabilities of chosen and rejected by what training begins with.
 
         Computed when it is first asked for, before the first step; read from the run after that.
         """
@@ -174,7 +174,7 @@ class Preference(Objective):
 
     @torch.no_grad()
     def _log_probabilities_of(self, numbers: Tokens) -> Tensor:
-        parts = []
+        parts = [torch.zeros(0, 2, device=self._placement.device)]
         for start in range(0, len(numbers), _AT_ONCE):
             batch = self._moved(self.stream.rows(numbers[start : start + _AT_ONCE]), torch.zeros(0))
             with self._placement.autocast():

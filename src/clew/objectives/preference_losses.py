@@ -50,7 +50,7 @@ class Scores(NamedTuple):
 
 
 def log_probabilities(net: ChatNet, rows: Rows, count: int) -> Tensor:
-    """float32 [count]: the log-probability of each sequence, the sum over its tokens that count.
+    """float64 [count]: the log-probability of each sequence, the sum over its tokens that count.
 
     A token that both answers of a pair begin with is predicted once and counts twice. Logits are had only of the places
     that count, and where they are many, piece by piece.
@@ -78,8 +78,10 @@ def log_probabilities(net: ChatNet, rows: Rows, count: int) -> Tensor:
             branches=rows.branches,
         )
         found = -F.cross_entropy(logits.float(), rows.targets, reduction="none")
-    sums = torch.zeros(count, dtype=torch.float32, device=found.device)
-    return sums.index_add(0, rows.sequences, found.index_select(0, rows.entries))
+    # In double precision: the sum is in the hundreds, and of two of them the difference counts.
+    exact = torch.float32 if found.device.type == "mps" else torch.float64
+    sums = torch.zeros(count, dtype=exact, device=found.device)
+    return sums.index_add(0, rows.sequences, found.to(exact).index_select(0, rows.entries))
 
 
 def _vocabulary(net: ChatNet) -> int:
@@ -96,9 +98,9 @@ def preference_loss(
     """Loss and rewards of pairs: `logps`, `reference` and `lengths` are [2 * pairs], chosen and rejected in turn.
 
     dpo: Rafailov et al. 2023, equation 7, with label smoothing as in their code (conservative DPO). robust: Chowdhury
-    et al. 2024, equation 12. ipo: Azar et al. 2023, equation 17, of log-ratios that are means over the tokens.
+    et al. 2024. ipo: Azar et al. 2023, equation 17, of log-ratios that are means over the tokens.
     """
-    ratios = (logps - reference).view(-1, 2)
+    ratios = (logps - reference.to(logps.dtype)).float().view(-1, 2)
     rewards = beta * ratios
     if loss == "ipo":
         means = ratios / lengths.view(-1, 2).clamp(min=1)

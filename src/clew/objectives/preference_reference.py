@@ -21,7 +21,7 @@ _NAME, _OF = "log_probabilities", "fingerprint"
 
 
 class Reference:
-    """The file `reference.safetensors` of a run: float32 [pairs, 2], with the hash of what it was computed of."""
+    """The file `reference.safetensors` of a run: float64 [pairs, 2], with the hash of what it was computed of."""
 
     def __init__(self, folder: Path, pairs: str, made_with: Mapping[str, str], placement: Placement) -> None:
         """`pairs`: fingerprint of the tokens; `made_with`: hashes of tokenizer, template and model."""
@@ -49,7 +49,7 @@ class Reference:
             raise CheckpointError(f"{self._path} is not the one that the checkpoint was trained with. Copy it back.")
 
     def values(self, count: int, compute: Callable[[Tokens], Tensor]) -> Tensor:
-        """float32 [count, 2], on the CPU: read from the run, or computed now by all its processes and written there."""
+        """float64 [count, 2], on the CPU: read from the run, or computed now by all its processes and written there."""
         if self._values is None:
             there: bool = self._placement.share(files.is_file(self._path) if self._placement.leads else None)
             self._values = self._read(count) if there else self._computed(count, compute)
@@ -63,9 +63,9 @@ class Reference:
     def _computed(self, count: int, compute: Callable[[Tokens], Tensor]) -> Tensor:
         place = self._placement
         own = np.arange(place.rank, count, place.world)
-        values = torch.zeros(count, 2, device=place.device)
-        if len(own):
-            values[torch.from_numpy(own).to(place.device)] = compute(own).float()
+        found = compute(own)
+        values = found.new_zeros(count, 2)
+        values[torch.from_numpy(own).to(place.device)] = found
         values = place.sum(values).cpu()
         if not bool(torch.isfinite(values).all()):
             raise CheckpointError("What training begins with gives log-probabilities that are not finite.")
