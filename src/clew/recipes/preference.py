@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import pydantic
 
-from clew.core.errors import UsageError
-from clew.recipes.base import LARGEST, Decay, Recipe, Section, Training
+from clew.recipes.base import LARGEST, Decay, Section, Training
 from clew.recipes.chat import ChatModel, Lora
-from clew.recipes.familiar import Familiar
+from clew.recipes.familiar import PREFERENCE_MARKS, RL_MARKS, SUPERVISED_MARKS, Playbook
+from clew.recipes.reporting import ReportedRecipe
 
 TINY = "tiny"
 """Name of a model to begin with: a small GPT of drawn weights, which takes no time to make."""
@@ -75,7 +74,7 @@ class PreferenceTraining(Training):
     """Steps between checkpoints; an evaluation that improves makes one too."""
 
 
-class PreferenceRecipe(Recipe):
+class PreferenceRecipe(ReportedRecipe):
     """A language model that learns to prefer some answers to others: direct preference optimisation, or a reward model.
 
     dpo, robust and ipo train a policy against a frozen copy of what it began as. reward trains a model of one score,
@@ -117,34 +116,19 @@ class PreferenceRecipe(Recipe):
         return self
 
 
-_TRAINING = {"epochs": "max_epochs", "log_interval": "log_every", "num_epochs": "max_epochs", "lr": "learning_rate"}
-_TOP = ("beta", "label_smoothing", "loss")
-
-
-class PreferenceFamiliar(Familiar):
-    """Keys of training playbooks, which have beta in the section training."""
-
-    def recognises(self, values: Mapping[str, Any]) -> bool:
-        """Whether a recipe that names no objective is one of preference: its training has a beta."""
-        training = values.get("training")
-        return isinstance(training, Mapping) and "beta" in training
-
-    def nested(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """`values` with the recipe's own keys in place of the familiar ones. Raises `UsageError`."""
-        found = dict(values)
-        if isinstance(found.get("training"), Mapping):
-            training: dict[str, Any] = {}
-            for name, value in found["training"].items():
-                own = _TRAINING.get(name, name)
-                if own in training or (name in _TOP and name in found):
-                    raise UsageError(f"{where}: '{name}' stands twice, under two names or in two places.")
-                if name in _TOP:
-                    found[name] = value
-                else:
-                    training[own] = value
-            found["training"] = training
-        return found
-
-
-PLAYBOOK = PreferenceFamiliar(_TRAINING)
+PLAYBOOK = Playbook(
+    {"epochs": "max_epochs", "log_interval": "log_every", "num_pairs": "pairs"},
+    kind=PreferenceRecipe,
+    marks=PREFERENCE_MARKS,
+    foreign=SUPERVISED_MARKS | RL_MARKS,
+    moved={
+        "dataset.num_pairs": "data.pairs",
+        "training.epochs": "training.max_epochs",
+        "training.log_interval": "training.log_every",
+        "training.beta": "beta",
+        "training.label_smoothing": "label_smoothing",
+        "training.checkpoint_dir": "reporting.checkpoint_dir",
+    },
+    meant={"reporting.structured": True, "training.log_every": 1},
+)
 """Flags and keys of training playbooks, in terms of the recipe's own."""
