@@ -8,7 +8,7 @@ from typing import TypeAlias
 from clew.core.errors import nearest
 from clew.programs.pretty import pretty
 from clew.programs.primitives import LARGEST, PRIMITIVES, FunctionType, Type
-from clew.programs.syntax import Expr, Inputs, Lambda, Literal, ProgramError, Variable
+from clew.programs.syntax import Expr, Inputs, Lambda, Literal, ProgramError, Variable, spoken_count
 
 Fault: TypeAlias = Callable[[int, str], ProgramError]
 """Makes the error of a place in a text (`parse.Source.fault`)."""
@@ -56,7 +56,8 @@ def _type_of(expr: Expr, scope: Mapping[str, Type], fault: Fault) -> Type:
         raise fault(expr.place, f"there is no primitive '{expr.primitive}'.{nearest(expr.primitive, list(PRIMITIVES))}")
     if len(expr.arguments) != len(primitive.parameters):
         raise fault(
-            expr.place, f"'{primitive.name}' takes {len(primitive.parameters)} arguments, here {len(expr.arguments)}."
+            expr.place,
+            f"'{primitive.name}' takes {spoken_count(len(primitive.parameters))}, here {len(expr.arguments)}.",
         )
     for position, (argument, parameter) in enumerate(zip(expr.arguments, primitive.parameters, strict=True)):
         which = f"the {_ORDINALS[position]} argument of '{primitive.symbol or primitive.name}'"

@@ -5,7 +5,7 @@ plus its length. A lambda gives a number or a truth value, so that what its body
 the heap needs room for one list for each node of the program, however often a body runs.
 
 Steps are counted as `interpret` says, and looked at before each operation and at an error: a program is over its limit
-where the whole of what it has begun costs more.
+where the whole of what it has begun costs more, and then counts one step more than the limit.
 """
 
 from __future__ import annotations
@@ -363,6 +363,7 @@ def _run(
             sp += 1
     if steps > limit:
         error = TOO_MANY_STEPS
+        steps = limit + 1
     return stack[0], steps, error, at
 
 

@@ -15,7 +15,19 @@ from dataclasses import dataclass
 
 from clew.core.errors import nearest
 from clew.programs.primitives import LARGEST, PRIMITIVES
-from clew.programs.syntax import DEEPEST, LEVELS, Call, Expr, Inputs, Lambda, Literal, ProgramError, Variable, depth
+from clew.programs.syntax import (
+    DEEPEST,
+    LEVELS,
+    Call,
+    Expr,
+    Inputs,
+    Lambda,
+    Literal,
+    ProgramError,
+    Variable,
+    depth,
+    spoken_count,
+)
 
 _TOKEN = re.compile(
     r"(?P<space>[ \t\n]+|\#[^\n]*)"
@@ -23,7 +35,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r"|(?P<symbol>->|\|\||&&|==|!=|<=|>=|[\\()\[\],:<>+\-*/%])"
 )
-_MOST_TOKENS = 20_000
+_MOST_TOKENS = 5_000
 _SYMBOLS = {primitive.symbol: primitive.name for primitive in PRIMITIVES.values() if primitive.symbol}
 _TURNED = {">": "lt", ">=": "le"}
 _VALUE = "a value (a number, true, false, a name, a primitive with its arguments, or one in parentheses)"
@@ -172,7 +184,7 @@ class Reader:
         while len(arguments) < wanted:
             if not self._starts_atom():
                 raise self.fault(
-                    f"'{token.text}' takes {_count(wanted)}, here {len(arguments) or 'none'}: expected {_VALUE}, "
+                    f"'{token.text}' takes {spoken_count(wanted)}, here {len(arguments) or 'none'}: expected {_VALUE}, "
                     f"not {self.next}."
                 )
             if self.next.text in PRIMITIVES:
@@ -185,7 +197,7 @@ class Reader:
             arguments.append(self._nest(lambda: self._atom(names)))
         if self._starts_atom() and not self.at("-"):
             raise self.fault(
-                f"'{token.text}' takes {_count(wanted)}; expected an operator or the end, here {self.next}."
+                f"'{token.text}' takes {spoken_count(wanted)}; expected an operator or the end, here {self.next}."
             )
         return Call(token.text, tuple(arguments), token.place)
 
@@ -246,10 +258,6 @@ class Reader:
             raise self.fault("two parameters of the lambda have the same name.", start)
         self.take()
         return Lambda(tuple(parameters), self.expression(names | set(parameters)), start.place)
-
-
-def _count(wanted: int) -> str:
-    return "1 argument" if wanted == 1 else f"{wanted} arguments"
 
 
 def _column(source: Source, place: int) -> int:

@@ -144,5 +144,12 @@ def freeze(value: object) -> Value:
 def call(primitive: str, *arguments: Expr) -> Call:
     """A call, written shortly. Raises `KeyError` for an unknown primitive, `ValueError` for a wrong count."""
     if len(arguments) != len(PRIMITIVES[primitive].parameters):
-        raise ValueError(f"{primitive} takes {len(PRIMITIVES[primitive].parameters)} arguments, not {len(arguments)}")
+        raise ValueError(
+            f"{primitive} takes {spoken_count(len(PRIMITIVES[primitive].parameters))}, not {len(arguments)}"
+        )
     return Call(primitive, arguments)
+
+
+def spoken_count(arguments: int) -> str:
+    """How many arguments, as a sentence says it."""
+    return "1 argument" if arguments == 1 else f"{arguments} arguments"
