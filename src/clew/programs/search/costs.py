@@ -90,17 +90,17 @@ def outside_costs(
     return outside, beside
 
 
+def inside_costs(grammar: Grammar, costs: NDArray[np.int32]) -> NDArray[np.int32]:
+    """What the cheapest term costs in each context [contexts]: no completion of a hole there costs less."""
+    shape = shape_of(grammar)
+    return np.asarray(_cheapest(costs, shape.contexts, shape.below))
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
-def _spread(
-    costs: NDArray[np.int32],
-    contexts: NDArray[np.int32],
-    below: NDArray[np.int32],
-    beside: NDArray[np.int32],
-    outside: NDArray[np.int32],
-) -> None:
+def _cheapest(costs: NDArray[np.int32], contexts: NDArray[np.int32], below: NDArray[np.int32]) -> NDArray[np.int32]:
     cheapest = np.full(len(contexts), NEVER, np.int32)
     moved = True
-    while moved:  # the cheapest term for each context
+    while moved:
         moved = False
         for context in range(len(contexts)):
             scope = 0 if contexts[context, 3] < 3 else (1 if contexts[context, 3] < 5 else 2)
@@ -115,8 +115,20 @@ def _spread(
                 if cost < cheapest[context]:
                     cheapest[context] = cost
                     moved = True
+    return cheapest
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _spread(
+    costs: NDArray[np.int32],
+    contexts: NDArray[np.int32],
+    below: NDArray[np.int32],
+    beside: NDArray[np.int32],
+    outside: NDArray[np.int32],
+) -> None:
+    cheapest = _cheapest(costs, contexts, below)
     moved = True
-    while moved:  # the cheapest program around each context
+    while moved:
         moved = False
         for context in range(len(contexts)):
             if beside[context] >= NEVER:
