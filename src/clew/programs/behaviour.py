@@ -42,7 +42,7 @@ def probes(types: tuple[Type, ...]) -> Arguments:
 def behaviour(program: Expr, inputs: Inputs) -> str:
     """A hash of what the program does: 16 hexadecimal digits. Errors are one kind of result.
 
-    Programs with the same hash give the same results on every probe. The names of inputs do not count, their order does.
+    Programs with the same hash give the same results on every probe. The order of inputs counts, their names do not.
     """
     types = tuple(type_ for _, type_ in inputs)
     compiled = compile_program(program, inputs)
