@@ -120,7 +120,8 @@ def demonstrate(
 ) -> Demonstrations:
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
 
-    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `budget`: completions of a state that its value is about.
+    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `budget`:
+    completions of a state that its value is about.
     """
     items = []
     for number, made in enumerate(draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, tell=tell)):
@@ -174,13 +175,17 @@ def _states(
 ) -> Iterator[Seen]:
     judge, state = _Judge(task), start(task, grammar)
     for action in actions:
-        own = tuple(actions) if random.random() < _OWN else None
-        yield _seen(random, state, action, task, labeller, judge, own)
+        own = random.random() < _OWN
+        seen = _seen(random, state, action, task, labeller, judge, tuple(actions), own=own)
+        if seen is not None:
+            yield seen
         legal = [each for each in state.legal() if each != action]
         if legal and random.random() < OFF_PATH:
             astray = state.apply(legal[int(random.integers(len(legal)))])
             while not astray.complete:
-                yield _seen(random, astray, NO_ACTION, task, labeller, judge, None)
+                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, ())
+                if seen is not None:
+                    yield seen
                 if random.random() > _FARTHER:
                     break
                 legal = list(astray.legal())
@@ -195,11 +200,19 @@ def _seen(
     task: Task,
     labeller: Labeller,
     judge: _Judge,
-    own: tuple[int, ...] | None,
-) -> Seen:
+    demonstrated: tuple[int, ...],
+    *,
+    own: bool = False,
+) -> Seen | None:
+    """The labels of a state; None where it has no completion to tell of: a bank has no term for one of its places.
+
+    `own`: guard and latency are those of the `demonstrated` program, which also stands in where nothing else does.
+    """
     draw = int(labeller.budget * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
-    program = own if own is not None else drawn
+    program = demonstrated if own or not drawn else drawn
+    if not program:
+        return None
     rows, _ = labeller.run(program)
     if (rows[:, machine.ERROR] != machine.FINE).any():
         return Seen(state.actions, action, value, 1, None)
