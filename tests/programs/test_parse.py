@@ -60,6 +60,9 @@ def test_what_is_printed_has_no_parenthesis_too_many() -> None:
         "flag && (flag || not flag)",
         r"fold (\x y -> x * 10 + y) 0 xs",
         "(n < 1 || flag) && even (n + 1)",
+        "n != 1 && not flag",
+        "not (n != 1) || flag",
+        r"all (\x -> x != n + 1) xs",
     ):
         assert pretty(parse_expression(text, (*NAMES, "k"))) == text
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clew.core.errors import ClewError
+from clew.core.randomness import generator
 from clew.programs.contracts import check, contradictions, ensured, load_task, required, sound
 from clew.programs.interpret import Limits
 from clew.programs.parse import parse_expression
@@ -119,7 +123,7 @@ def test_what_is_said_of_a_file_that_is_wrong(text: str, said: str) -> None:
         ),
         (
             "ensures result != 0",
-            "a.dsl:3:1: the example 0, [] -> 0: 'ensures not (result == 0)' does not hold for k = 0,",
+            "a.dsl:3:1: the example 0, [] -> 0: 'ensures result != 0' does not hold for k = 0,",
         ),
         ("reference sum (take k xs)", "a.dsl:2:1: the example 2, [3, 1, 2] -> 3: the reference gives 4."),
         (
@@ -151,7 +155,7 @@ def test_a_program_is_checked_against_the_contract() -> None:
     partial = parse_expression("if (k == 1) (minimum xs) (at k xs)", names)
     assert check(task, parse_expression("sum (take k (sort xs))", names), (1, [3, 2])) == []
     assert check(task, wrong, (1, [3, 2])) == [
-        "'ensures not (k == 1) || result == minimum xs' does not hold for k = 1, xs = [3, 2], result = 3."
+        "'ensures k != 1 || result == minimum xs' does not hold for k = 1, xs = [3, 2], result = 3."
     ]
     assert check(task, partial, (2, [3, 2])) == [
         "for k = 2, xs = [3, 2] the program fails: there is no element at that position in at k xs."
@@ -190,3 +194,29 @@ def test_arguments_are_read_as_examples_write_them() -> None:
     for text, said in (("1, true", "expected ','"), ("1, 1, []", "true or false"), ("1, true, [], 4", "no more")):
         with pytest.raises(ProgramError, match=said):
             parse_arguments(text, inputs)
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["cut", "drop", "double", "swap", "sign"]))
+@settings(max_examples=200, deadline=None)
+def test_a_spoiled_file_is_a_task_or_a_sentence_with_its_place(seed: int, how: str) -> None:
+    rng = generator(seed, "spoil")
+    text = format_task(shipped_tasks()[rng.integers(len(shipped_tasks()))])
+    start, end = sorted(rng.integers(0, len(text) + 1, 2).tolist())
+    end = min(end, start + 12)
+    other = int(rng.integers(0, len(text)))
+    text = {
+        "cut": text[:start],
+        "drop": text[:start] + text[end:],
+        "double": text[:end] + text[start:end] + text[end:],
+        "swap": text[:start] + text[other : other + 5] + text[end:],
+        "sign": text[:start] + "()[]\\->=#,:\n\t\r\x00é∞"[rng.integers(17)] + text[start:],
+    }[how]
+    try:
+        task = parse_task(text, "spoiled.dsl")
+    except ProgramError as error:
+        said = str(error)
+        assert re.match(r"spoiled\.dsl:\d+:\d+: .*\.(?: Did you mean '\w+'\?)?|.*\?$", said), said
+        assert "\n" not in said
+    else:
+        assert parse_task(format_task(task)) == task
+        contradictions(task)

@@ -96,7 +96,7 @@ def test_run_runs_the_reference_or_a_program_on_examples_or_an_input(capsys: pyt
 
 def test_run_says_what_is_wrong_with_a_result(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out, err = said(capsys, "run", "sum_of_smallest", "--program", "sum (take k xs)", code=1)
-    assert "  'ensures not (k == 1) || result == minimum xs' does not hold for k = 1, xs = " in out
+    assert "  'ensures k != 1 || result == minimum xs' does not hold for k = 1, xs = " in out
     assert " was wanted.\n" in out
     assert "of 5 runs are wrong." in err
     out, _ = said(capsys, "run", "largest", "--input", "[]", code=1)

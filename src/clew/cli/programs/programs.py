@@ -131,7 +131,7 @@ class RunOptions(Options):
     """The program, such as "sum (take k xs)"; default: the task's reference."""
     input: str | None = None
     """Arguments as an example has them, such as "2, [3, 1, 2]"; default: those of the examples."""
-    steps: int = pydantic.Field(default=1_000_000, ge=1, le=10**12)
+    steps: int = pydantic.Field(default=1_000_000, ge=1, le=10**9)
     """The program is stopped after so many steps."""
     as_json: Json = False
     """Print values, errors and steps as one JSON document, the last line of stdout."""
