@@ -33,7 +33,7 @@ def load(target: str) -> Recipe:
         path = shipped.get(target, Path(target))
         values = base.read_yaml(path)
         if "objective" not in values:
-            values = {"objective": _recognised(values, path), **values}
+            values = _recognised(values, path)
         return read(values, str(path))
     if target in known():
         return base.validate(recipe_class(target), {}, target)
@@ -66,11 +66,14 @@ def _set(section: base.Section, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _recognised(values: dict[str, Any], path: Path) -> str:
-    """The objective of a recipe of an earlier tool, which names none. Raises `UsageError`."""
+def _recognised(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The recipe of an earlier tool, which names no objective, with its objective and all that it means.
+
+    Raises `UsageError` for a recipe of none.
+    """
     for name, family in known().items():
         if family.familiar and family.part("familiar").recognises(values):
-            return name
+            return {"objective": name, **family.part("familiar").completed(values, str(path))}
     raise UsageError(f"{path}: the key 'objective' is missing: one of {', '.join(known())}.")
 
 

@@ -1,13 +1,13 @@
-"""Flags and keys that users of earlier self-play trainers know, in terms of the recipe's own."""
+"""Flags and keys that users of earlier trainers know, in terms of the recipe's own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from clew.core.errors import UsageError
-from clew.recipes.base import Training
+from clew.core.errors import UsageError, nearest
+from clew.recipes.base import Section, Training
 
 _MIN_RATIO, _CONSTANT, _START = "lr_min_ratio", "no_lr_schedule", "start_step"
 
@@ -21,6 +21,10 @@ class Familiar:
     def recognises(self, values: Mapping[str, Any]) -> bool:
         """Whether `values` that name no objective are a recipe of the earlier tool."""
         return False
+
+    def completed(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """`values` of a recipe of the earlier tool, which names no objective, with what it means besides."""
+        return dict(values)
 
     def nested(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
         """`values` with the recipe's own keys in place of familiar ones that stand in its sections.
@@ -72,6 +76,89 @@ class Familiar:
         if "min_learning_rate" not in found and (ratio is not None or rate is not None):
             found["min_learning_rate"] = _minimum(ratio, rate, training)
         return found
+
+
+SUPERVISED_MARKS = frozenset(("dataset.num_samples", "model.hidden_dim", "model.input_dim", "model.action_dim"))
+RL_MARKS = frozenset(
+    ("dataset.num_trajectories", "dataset.trajectory_length", "training.gae_lambda", "training.clip_coef")
+)
+PREFERENCE_MARKS = frozenset(("training.beta", "dataset.num_pairs"))
+"""Dotted keys by which a playbook's recipe of a kind is known: it has at least one, and none of the other kinds."""
+
+
+@dataclass(frozen=True)
+class Playbook(Familiar):
+    """Keys of a training playbook: its recipes have sections (model, dataset, training) and name no objective."""
+
+    kind: type[Section] = Section
+    """The class of the recipe."""
+    marks: frozenset[str] = frozenset()
+    """Dotted keys of which such a recipe has at least one."""
+    foreign: frozenset[str] = frozenset()
+    """Dotted keys that it has none of: they are marks of another kind."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key of the playbook -> dotted key of the recipe that means the same, with the same value."""
+    meant: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted key of the recipe -> its value in a recipe that names no objective and does not say otherwise."""
+
+    def recognises(self, values: Mapping[str, Any]) -> bool:
+        """Whether it has a mark of this kind and of no other."""
+        keys = {f"{section}.{key}" for section, inner in values.items() if isinstance(inner, Mapping) for key in inner}
+        return bool(keys & self.marks) and not keys & self.foreign
+
+    def completed(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The recipe in its own keys, with what a recipe of the playbook means. Raises `UsageError`."""
+        found = self.nested(values, where)
+        for dotted, value in self.meant.items():
+            _put(found, dotted, value, replaces=False)
+        return found
+
+    def nested(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """`values` with the recipe's own keys in place of the playbook's. Raises `UsageError` for an unknown key,
+        naming the nearest of both, and for two that mean the same."""
+        found: dict[str, Any] = {}
+        sections = {dotted.partition(".")[0] for dotted in self.moved}
+        for section, inner in values.items():
+            if section not in sections or not isinstance(inner, Mapping):
+                _put(found, str(section), inner, replaces=True)
+                continue
+            self._check_known(section, inner, where)
+            for key, value in inner.items():
+                dotted = f"{section}.{key}"
+                own = self.moved.get(dotted, dotted)
+                if not _put(found, own, value, replaces=False):
+                    raise UsageError(f"{where}: '{dotted}' and '{own}' mean the same; give one of them.")
+        return found
+
+    def _check_known(self, section: str, keys: Iterable[Any], where: str) -> None:
+        own = self.kind.model_fields[section].annotation if section in self.kind.model_fields else None
+        familiar = [dotted.partition(".")[2] for dotted in self.moved if dotted.startswith(f"{section}.")]
+        known = [*familiar, *(own.model_fields if isinstance(own, type) and issubclass(own, Section) else ())]
+        for key in keys:
+            if key not in known:
+                raise UsageError(
+                    f"{where}: unknown key '{section}.{key}'.{nearest(str(key), known)} Known here: {', '.join(known)}."
+                )
+
+
+def _put(values: dict[str, Any], dotted: str, value: Any, *, replaces: bool) -> bool:
+    """Put `value` at a dotted key; return whether that was free, or holds it now since this `replaces`.
+
+    A section is merged with what is there of it already.
+    """
+    section, _, key = dotted.rpartition(".")
+    within = values
+    if section:
+        inner = values.get(section, {})
+        if not isinstance(inner, Mapping):
+            return True  # told by the check of the recipe: a section is due there
+        within = values[section] = dict(inner)
+    if isinstance(value, Mapping) and isinstance(within.get(key), Mapping):
+        value = {**within[key], **value} if replaces else {**value, **within[key]}
+    elif key in within and not replaces:
+        return False
+    within[key] = value
+    return True
 
 
 SELF_PLAY = Familiar(

@@ -46,6 +46,8 @@ class Family:
     """What a target of `clew loop` that is no recipe may name instead (a game)."""
     familiar: str = ""
     """Flags and keys of earlier tools, a `clew.recipes.familiar.Familiar`."""
+    summary: str = "clew.runs.summary:of_last_epoch"
+    """`summary(run, progress, recipe) -> figures`: what a recipe that reports by program prints in the end."""
     begin: str = ""
     """`begin(run, recipe, say)`: before the first step, such as an evaluation of what training begins with."""
     finish: str = ""

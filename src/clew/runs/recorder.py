@@ -20,7 +20,7 @@ from clew.core import files
 from clew.core.errors import CheckpointError, ClewError
 from clew.runs.folder import STATS, TIMING, Run
 from clew.runs.history import METRICS, History, MetricsFile
-from clew.runs.screen import Screen
+from clew.runs.screen import JsonLines, Screen, Shows
 
 _STATS_PAUSE = 0.5
 """Seconds between two writings of stats.json: a step may take less than the disk does."""
@@ -29,11 +29,11 @@ _STATS_PAUSE = 0.5
 class Recorder:
     """Writes the metrics of one run; `offset` is where metrics.jsonl stands when a checkpoint is made."""
 
-    def __init__(self, run: Run, *, planned_steps: int, items: str, shows: bool = True) -> None:
+    def __init__(self, run: Run, *, planned_steps: int, items: str, shows: Shows = True) -> None:
         self._run = run
         self._planned_steps = planned_steps
         self._items = items
-        self._screen = Screen(planned_steps) if shows else None
+        self._screen = JsonLines() if shows == "json" else Screen(planned_steps) if shows else None
         self._metrics = _append(run.folder / METRICS)
         self._timing = _append(run.folder / TIMING)
         self._elapsed_before = _cut_timing(run.folder / TIMING, None)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
+
+Shows = bool | Literal["json"]
+"""Whether progress is shown; "json": to programs, a JSON object a line."""
 
 _LINE_PAUSE = 0.25
 """Seconds between two lines about steps where there is no bar: a step may take microseconds."""
@@ -67,6 +72,30 @@ class Screen:
         """Take the bar off the terminal."""
         if self._bar:
             self._bar.stop()
+
+
+class JsonLines:
+    """A `Screen` for programs: each logged step and evaluation as a JSON object on a line of its own, on stderr."""
+
+    def step(self, row: Mapping[str, Any], rate: float | None, items: str) -> None:
+        """Tell of a logged step."""
+        log_line("step", {**row, f"{items}_per_second": None if rate is None else round(rate, 1)})
+
+    def evaluation(self, step: int, figures: Mapping[str, float], improved: bool) -> None:
+        """Tell of an evaluation."""
+        log_line("evaluation", {"step": step, **figures, "improved": improved})
+
+    def say(self, text: str) -> None:
+        """Tell a sentence."""
+        log_line("note", {"text": text})
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def log_line(event: str, fields: Mapping[str, Any]) -> None:
+    """Print one line of a structured log on stderr."""
+    print(json.dumps({"event": event, **fields}, ensure_ascii=False, allow_nan=False), file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:

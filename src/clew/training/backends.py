@@ -15,6 +15,7 @@ from clew.core.evidence import Prepared
 from clew.recipes.base import Recipe
 from clew.runs.folder import Run
 from clew.runs.progress import Progress
+from clew.runs.screen import Shows
 
 Say = Callable[[str], None]
 
@@ -45,7 +46,7 @@ class Backend(Protocol):
         *,
         checkpoint: str | None = None,
         say: Say = print,
-        shows: bool = True,
+        shows: Shows = True,
     ) -> Progress:
         """Train `run` from its `checkpoint` (None: from the start) to its end. Raises `ClewError`."""
 

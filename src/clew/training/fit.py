@@ -19,6 +19,7 @@ from clew.runs.checkpoints import drop_later, find_checkpoint
 from clew.runs.folder import Run
 from clew.runs.progress import Evaluation, InterruptedRunError, Progress
 from clew.runs.recorder import Recorder
+from clew.runs.screen import Shows
 from clew.training import schedules
 from clew.training.checkpoint import check_finite, load_weights, read_checkpoint, save_checkpoint, weights_of
 from clew.training.devices import Placement
@@ -38,7 +39,7 @@ def fit(
     *,
     compiled: bool = False,
     checkpoint: str | None = None,
-    shows: bool = True,
+    shows: Shows = True,
     steps: Steps | None = None,
 ) -> Progress:
     """Train until the planned steps or early stopping, from the run's `checkpoint` (None: from the start).
@@ -111,7 +112,7 @@ class _Keeper:
         planned: int,
         steps: Steps,
         *,
-        shows: bool,
+        shows: Shows,
     ) -> None:
         self._objective, self._run, self._training, self._steps = objective, run, training, steps
         self._weights = weights_of(objective.model, objective.frozen)

@@ -19,12 +19,18 @@ from clew.recipes.families import find_family
 from clew.runs.checkpoints import MODEL, STATE, find_checkpoint, read_state, steps
 from clew.runs.folder import MANIFEST, Run, create_run, open_run
 from clew.runs.progress import Progress
+from clew.runs.screen import Shows, log_line
 from clew.training.backends import Processes, Say, choose, find_backend
 
 
 def say_on_stderr(text: str) -> None:
     """The voice of a command: what it prints on stdout is its result alone."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_as_json(text: str) -> None:
+    """The voice of a command whose stderr programs read."""
+    log_line("note", {"text": text})
 
 
 def leads() -> bool:
@@ -45,7 +51,7 @@ def train(
     backend: str = "torch",
     folder: Path | None = None,
     say: Say = say_on_stderr,
-    shows: bool = True,
+    shows: Shows = True,
 ) -> tuple[Run, Progress]:
     """Start a run of `recipe` in a new folder of `runs_dir`, or in the new `folder`, and train it to its end.
 
@@ -83,7 +89,7 @@ def resume(
     moved: Mapping[str, str] | None = None,
     backend: str | None = None,
     say: Say = say_on_stderr,
-    shows: bool = True,
+    shows: Shows = True,
 ) -> Progress:
     """Continue `run` from its `checkpoint` (latest, best or a step), to the bits of a run that was never stopped.
 

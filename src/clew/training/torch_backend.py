@@ -17,6 +17,7 @@ from clew.recipes.families import find_family
 from clew.runs.checkpoints import MODEL
 from clew.runs.folder import Run
 from clew.runs.progress import Progress
+from clew.runs.screen import Shows
 from clew.training import devices
 from clew.training.backends import Say
 from clew.training.checkpoint import read_checkpoint
@@ -40,7 +41,7 @@ def run(
     *,
     checkpoint: str | None = None,
     say: Say = print,
-    shows: bool = True,
+    shows: Shows = True,
 ) -> Progress:
     """Train `run` from its `checkpoint` (None: from the start) to its end. Raises `ClewError`."""
     for line in _differences(run, placement) if checkpoint else []:
@@ -77,7 +78,7 @@ def _trained(
     placement: Placement,
     checkpoint: str | None,
     say: Say,
-    shows: bool,
+    shows: Shows,
 ) -> Progress:
     objective: Objective = find_family(recipe.objective).part("make")(prepared, run.folder, placement)
     if checkpoint is None and run.manifest.get("parent"):

@@ -22,6 +22,7 @@ from clew.recipes.base import Recipe, Training
 from clew.recipes.families import find_family
 from clew.runs.folder import Run
 from clew.runs.progress import Progress
+from clew.runs.screen import Shows
 from clew.training import devices
 from clew.training.backends import Say, tpu_here
 from clew.training.devices import Placement
@@ -51,7 +52,7 @@ def run(
     *,
     checkpoint: str | None = None,
     say: Say = print,
-    shows: bool = True,
+    shows: Shows = True,
 ) -> Progress:
     """Train `run` from its `checkpoint` (None: from the start) to its end. Raises `ClewError`."""
     described = _describe(placement)

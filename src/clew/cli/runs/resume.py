@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,9 @@ import tyro
 
 from clew.cli import flags
 from clew.cli.imports import stoppable_imports
-from clew.cli.output import print_json
+from clew.cli.runs.train import print_outcome, voice
 from clew.core.errors import EXIT_DONE
+from clew.recipes import recipe_class
 from clew.runs.folder import find_run
 
 
@@ -44,10 +44,11 @@ def main(arguments: list[str]) -> int:
 
     places = {"data_dir": options.data_dir, "db": options.db, "path": options.path}
     moved = {name: place for name, place in places.items() if place is not None}
-    progress = launch.resume(run, checkpoint=options.checkpoint, moved=moved)
+    recipe = run.read_recipe(recipe_class(str(run.manifest["objective"])))
+    say, shows = voice(recipe)
+    progress = launch.resume(run, checkpoint=options.checkpoint, moved=moved, say=say, shows=shows)
     if not launch.leads():
         return EXIT_DONE
-    print(f"{progress.ended} at step {progress.step}; run {run.folder}", file=sys.stderr)
-    if options.as_json:
-        print_json(launch.summary(run, progress))
+    say(f"{progress.ended} at step {progress.step}; run {run.folder}")
+    print_outcome(recipe, run, progress, as_json=options.as_json)
     return EXIT_DONE

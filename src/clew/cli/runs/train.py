@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 
@@ -18,13 +18,19 @@ from clew.recipes import base
 from clew.recipes.base import Recipe
 from clew.recipes.familiar import Familiar
 from clew.recipes.families import find_family, known
+from clew.recipes.reporting import ReportedRecipe, Reporting
+
+if TYPE_CHECKING:
+    from clew.runs.folder import Run
+    from clew.runs.progress import Progress
+    from clew.runs.screen import Shows
 
 
 class TrainOptions(flags.Options):
     """Where the run goes, and how it is reported."""
 
-    runs_dir: Path = Path("runs")
-    """Folder that the run's folder is made in."""
+    runs_dir: Path | None = None
+    """Folder of the run's folder; by default what the recipe names as its checkpoint folder, or runs."""
     output: Path | None = None
     """The run's own folder, which must be new or empty, in place of one with a made-up name in `runs_dir`."""
     config: Path | None = None
@@ -60,17 +66,36 @@ def main(arguments: list[str]) -> int:
 
     if options.dry_run:
         return _dry_run(recipe, options)
-    run, progress = launch.train(recipe, options.runs_dir, backend=options.backend, folder=options.output)
+    reporting = recipe.reporting if isinstance(recipe, ReportedRecipe) else Reporting()
+    runs_dir = options.runs_dir or Path(reporting.checkpoint_dir or "runs")
+    say, shows = voice(recipe)
+    run, progress = launch.train(recipe, runs_dir, backend=options.backend, folder=options.output, say=say, shows=shows)
     if not launch.leads():
         return EXIT_DONE
-    print(
-        f"{progress.ended or 'finished'} at step {progress.step}; best score {progress.best_score:.4f} at step "
-        f"{progress.best_step}; run {run.folder}",
-        file=sys.stderr,
-    )
-    if options.as_json:
-        print_json(launch.summary(run, progress))
+    best = "" if progress.best_score is None else f"best score {progress.best_score:.4f} at step {progress.best_step}; "
+    say(f"{progress.ended or 'finished'} at step {progress.step}; {best}run {run.folder}")
+    print_outcome(recipe, run, progress, as_json=options.as_json)
     return EXIT_DONE
+
+
+def voice(recipe: Recipe) -> tuple[Callable[[str], None], Shows]:
+    """How a command speaks of a training of `recipe`: to a reader, or to a program."""
+    from clew.training import launch
+
+    if isinstance(recipe, ReportedRecipe) and recipe.reporting.structured:
+        return launch.say_as_json, "json"
+    return launch.say_on_stderr, True
+
+
+def print_outcome(recipe: Recipe, run: Run, progress: Progress, *, as_json: bool) -> None:
+    """Print what the training of `recipe` came to as JSON, where the recipe or a flag asks for it."""
+    from clew.training import launch
+
+    outcome = launch.summary(run, progress) if as_json else {}
+    if isinstance(recipe, ReportedRecipe) and recipe.reporting.structured:
+        outcome |= find_family(recipe.objective).part("summary")(run, progress, recipe)
+    if outcome:
+        print_json(outcome)
 
 
 def _dry_run(recipe: Recipe, options: TrainOptions) -> int:
