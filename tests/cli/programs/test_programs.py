@@ -12,7 +12,12 @@ import pytest
 from clew.cli.main import main
 from clew.programs.task import parse_task, shipped_tasks
 
-GOOD = "task a (k: int, xs: list) -> int\nexample 1, [4] -> 4\nensures result == sum xs\nreference sum (take k xs)\n"
+GOOD = """task a (k: int, xs: list) -> int
+example 1, [4] -> 4
+ensures result == sum xs
+reference sum (take k xs)
+requires length xs <= k
+"""
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
@@ -47,7 +52,7 @@ def test_list_shows_every_task_the_easiest_first(capsys: pytest.CaptureFixture[s
             "inputs": {"k": "int", "xs": "list"},
             "output": "int",
             "level": 4,
-            "requires": [],
+            "requires": ["length xs <= k"],
             "ensures": ["result == sum xs"],
             "examples": [{"arguments": [1, [4]], "result": 4}],
             "reference": "sum (take k xs)",
@@ -68,14 +73,22 @@ def test_check_names_each_fault_with_its_place_and_exits_1(capsys: pytest.Captur
         "types": GOOD.replace("take k xs", "take xs k"),
         "contract": GOOD.replace("== sum", "!= sum"),
         "wrong": GOOD.replace("-> 4", "-> 5").replace("ensures result == sum xs\n", ""),
+        "partial": GOOD.replace("sum (take k xs)", "at (k - 1) xs"),
         "twice": GOOD + "example 1, [4] -> 6\n",
     }
     for name, text in texts.items():
         (tmp_path / f"{name}.dsl").write_text(text)
     out = said(capsys, "check", str(tmp_path), "--json", code=1)[0].splitlines()
-    assert out[-2] == "6 files, 5 faults."
-    assert json.loads(out[-1]) == {"files": 6, "faults": out[:-2]}
-    for name, place in (("contract", "2:1"), ("syntax", "4:22"), ("twice", "5:1"), ("types", "4:21"), ("wrong", "2:1")):
+    assert out[-2] == "7 files, 6 faults."
+    assert json.loads(out[-1]) == {"files": 7, "faults": out[:-2]}
+    for name, place in (
+        ("contract", "2:1"),
+        ("partial", "4:11"),
+        ("syntax", "4:22"),
+        ("twice", "6:1"),
+        ("types", "4:21"),
+        ("wrong", "2:1"),
+    ):
         assert sum(line.startswith(f"{tmp_path / name}.dsl:{place}: ") for line in out) == 1, (name, out)
     assert said(capsys, "check", str(tmp_path / "good.dsl"))[0] == "1 files, no faults.\n"
     assert "no such file" in said(capsys, "check", str(tmp_path / "none.dsl"), code=1)[0]

@@ -89,7 +89,10 @@ def show(arguments: list[str]) -> int:
 
 
 class CheckOptions(Options):
-    """Read .dsl files: syntax, names, types; and whether examples, contracts and reference contradict one another."""
+    """Read .dsl files: syntax, names, types; whether examples, contracts and reference contradict one another.
+
+    The reference is run on inputs made at random that meet `requires` as well.
+    """
 
     files: Positional[tuple[Path, ...]]
     """Files, or folders of .dsl files."""
@@ -103,16 +106,12 @@ def check(arguments: list[str]) -> int:
     if not options.files:
         raise UsageError("Name the .dsl files to check, or a folder of them. See `clew programs check --help`.")
 
-    from clew.programs.contracts import contradictions
-    from clew.programs.task import files_of, load_task
+    from clew.programs.task import files_of
 
     paths = [path for given in options.files for path in files_of(given)]
     findings: list[str] = []
     for path in paths:
-        try:
-            found = [str(fault) for fault in contradictions(load_task(path))]
-        except ClewError as error:
-            found = [str(error)]
+        found = _faults(path)
         findings += found
         for sentence in found:
             print(sentence)
@@ -120,6 +119,23 @@ def check(arguments: list[str]) -> int:
     if options.as_json:
         print_json({"files": len(paths), "faults": findings})
     return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _faults(path: Path) -> list[str]:
+    """What is wrong with a file: its text, a contradiction, or a reference that fails on inputs that it allows."""
+    from clew.programs.contracts import contradictions
+    from clew.programs.search.checks import check_program
+    from clew.programs.task import load_task
+
+    try:
+        task = load_task(path)
+    except ClewError as error:
+        return [str(error)]
+    found = contradictions(task)
+    if task.reference is not None and not found:
+        checked = check_program(task, task.reference)
+        found = [task.source.fault(task.reference.place, f"the reference: {each}") for each in checked.failures[:1]]
+    return [str(fault) for fault in found]
 
 
 class RunOptions(Options):
