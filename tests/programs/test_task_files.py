@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clew.core.errors import ClewError
@@ -197,7 +197,7 @@ def test_arguments_are_read_as_examples_write_them() -> None:
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["cut", "drop", "double", "swap", "sign"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_spoiled_file_is_a_task_or_a_sentence_with_its_place(seed: int, how: str) -> None:
     rng = generator(seed, "spoil")
     text = format_task(shipped_tasks()[rng.integers(len(shipped_tasks()))])
