@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clew.bundle.guide import Scores
-from clew.core.errors import EvidenceError, UsageError
+from clew.core.errors import EvidenceError
 from clew.core.randomness import generator, key
 from clew.models.guide import Guidance, GuideConfig, GuideNet
 from clew.programs import features
+from clew.programs.evidence import check_sizes
 from clew.programs.grammar import Grammar
 from clew.programs.heads import NO_ACTION, Frequencies, figures, policy_accuracy
 from clew.programs.rows import LabelledStates, Rows
@@ -56,17 +57,10 @@ class Batch(NamedTuple):
 def guide_config(recipe: ImitationRecipe, grammar: Grammar) -> GuideConfig:
     """The guide's sizes. Raises `UsageError` for sizes in the recipe that do not fit the grammar."""
     model: GuideModel = recipe.model
-    due = {"input_dim": features.input_dim(grammar), "action_dim": grammar.actions}
-    for name, size in due.items():
-        given = getattr(model, name)
-        if given not in (0, size):
-            what = "numbers in a state" if name == "input_dim" else "actions"
-            raise UsageError(
-                f"model.{name} is {given}, but demonstrations in the grammar '{grammar.name}' have {size} {what}. "
-                f"Leave the key out, or give {size}."
-            )
+    check_sizes(recipe, grammar)
     return GuideConfig(
-        **due,
+        input_dim=features.input_dim(grammar),
+        action_dim=grammar.actions,
         hidden=(model.hidden_dim,) * model.layers,
         activation=model.activation,
         residual=model.layers > 1,
@@ -77,6 +71,7 @@ def guide_config(recipe: ImitationRecipe, grammar: Grammar) -> GuideConfig:
 def about(grammar: Grammar) -> dict[str, Any]:
     """What a guide of this grammar reads and chooses among, for its bundle."""
     return {
+        "family": "programs",
         "observation": {"kind": "program", "size": features.input_dim(grammar), "task": features.layout(grammar).task},
         "actions": {
             "kind": "grammar",

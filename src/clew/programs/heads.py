@@ -6,7 +6,7 @@ drawing tasks, not states (cluster bootstrap; Field and Welsh 2007).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -109,10 +109,17 @@ def policy_accuracy(said: Said, labels: Labels) -> float:
 
 
 def figures_with_intervals(
-    said: Said, labels: Labels, frequencies: Frequencies, *, seed: int = 0, resamplings: int = RESAMPLINGS
+    said: Said,
+    labels: Labels,
+    frequencies: Frequencies,
+    *,
+    seed: int = 0,
+    resamplings: int = RESAMPLINGS,
+    only: Sequence[str] = (),
 ) -> dict[str, Figure]:
-    """Every figure by its name, with the percentile interval of resampled tasks."""
+    """Every figure by its name, or those of `only`, with the percentile interval of resampled tasks."""
     measures = _measures(said, labels, frequencies)
+    measures = {name: each for name, each in measures.items() if not only or name in only}
     _, rows = np.unique(labels.tasks, return_inverse=True)
     count = int(rows.max()) + 1 if len(rows) else 0
     random = generator(seed, "resampled tasks", count)

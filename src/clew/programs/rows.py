@@ -51,7 +51,7 @@ class Rows:
     @cached_property
     def width(self) -> int:
         """Numbers of a row."""
-        return self.task_features.shape[1] + self.state_features.shape[1]
+        return int(self.task_features.shape[1] + self.state_features.shape[1])
 
     def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 [rows, width], new: the caller may write into it."""
