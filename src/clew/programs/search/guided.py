@@ -154,7 +154,6 @@ class _Walk:
         self.lines: list[Line] = []
         self.program: State | None = None
 
-    @property
     def done(self) -> bool:
         """Whether a program was found or a bound is met."""
         return self.program is not None or bool(self.over)
@@ -263,7 +262,7 @@ def best_first(
     walk = _Walk(problem, guide, terms or Terms(), budget or Budget())
     queue = [walk.first()]
     cost, told = 0.0, 0
-    while queue and not walk.done:
+    while queue and not walk.done():
         if len(queue) * _STEP_BYTES > walk.budget.memory:
             return walk.found("best-first", "memory", cost, len(queue))
         steps: list[_Step] = []
@@ -304,7 +303,7 @@ def beam(
     cost = 0.0
     while True:
         waiting, pruned = [walk.first()], False
-        while waiting and not walk.done:
+        while waiting and not walk.done():
             steps, states = _kept(walk, waiting, width)
             pruned = pruned or len(steps) == width
             if not steps:
@@ -314,10 +313,10 @@ def beam(
             waiting = []
             for begin in range(0, len(steps), batch):
                 end = min(begin + batch, begin + walk.budget.nodes - walk.nodes)
-                if walk.done:
+                if walk.done():
                     break
                 waiting += walk.expand(steps[begin:end], states[begin:end])
-        if walk.done or not pruned:
+        if walk.done() or not pruned:
             return walk.found("beam", walk.over or "cost", cost, width)
         width *= 2
         walk.seen.clear()
