@@ -72,6 +72,12 @@ def _fold(function: Callable[..., int], start: int, values: tuple[int, ...]) -> 
     return start
 
 
+def _range(n: int) -> tuple[int, ...]:
+    if n > LONGEST:
+        raise FailedError
+    return tuple(range(n))
+
+
 def _stages(function: Callable[..., int], values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(itertools.accumulate(values, function))
 
@@ -123,7 +129,7 @@ WORDS: dict[str, Callable[..., Any]] = {
     "unique": lambda values: tuple(dict.fromkeys(values)),
     "append": lambda one, two: _short(one + two),
     "cons": lambda value, values: _short((value, *values)),
-    "range": lambda n: _short(tuple(range(max(n, 0)))),
+    "range": _range,
 }
 PROBES: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((),),
@@ -263,7 +269,7 @@ def main() -> None:
     plain_nodes, plain_spent = 0, 0.0
     for problem in problems:
         begun = time.process_time()
-        found = enumerate_programs(problem, budget=Budget(nodes=2**40, seconds=seconds, memory=2**31))
+        found = enumerate_programs(problem, budget=Budget(nodes=2**40, seconds=seconds, memory=2**30))
         processor += time.process_time() - begun
         nodes, spent = nodes + found.nodes, spent + found.seconds
         slowest = min(slowest, found.nodes / found.seconds)
