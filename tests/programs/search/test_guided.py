@@ -62,13 +62,14 @@ def test_a_guide_that_knows_the_way_is_followed_straight(run) -> None:
     assert found.program is not None
     assert tuple(run_on(compile_program(found.program, LISTS), XS)[0]) == problem.results
     assert found.stopped == "found"
-    assert found.nodes < 1000
+    assert found.nodes <= 256 * 9
     assert found.programs_run > 0
 
 
 def test_the_value_alone_shortens_the_way() -> None:
-    problem = problem_of(TEXT)
-    with_value = best_first(problem, Knowing(TEXT, policy=False, value=True), budget=PLENTY, terms=Terms(value=2.0))
+    text = "sum (map (\\x -> x * x) xs)"
+    problem = problem_of(text)
+    with_value = best_first(problem, Knowing(text, policy=False, value=True), budget=PLENTY, terms=Terms(value=3.0))
     assert with_value.solved
     without = best_first(problem, UniformGuide(), budget=Budget(nodes=3 * with_value.nodes, seconds=60))
     assert not without.solved
