@@ -178,15 +178,15 @@ def _states(
 ) -> Iterator[Seen]:
     judge, state = _Judge(task), start(task, grammar)
     for action in actions:
-        own = random.random() < _OWN
-        seen = _seen(random, state, action, task, labeller, judge, tuple(actions), own=own)
+        own = tuple(actions) if random.random() < _OWN else None
+        seen = _seen(random, state, action, task, labeller, judge, own)
         if seen is not None:
             yield seen
         legal = [each for each in state.legal() if each != action]
         if legal and random.random() < OFF_PATH:
             astray = state.apply(legal[int(random.integers(len(legal)))])
             while not astray.complete:
-                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, ())
+                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, None)
                 if seen is not None:
                     yield seen
                 if random.random() > _FARTHER:
@@ -203,17 +203,12 @@ def _seen(
     task: Task,
     labeller: Labeller,
     judge: _Judge,
-    demonstrated: tuple[int, ...],
-    *,
-    own: bool = False,
+    own: tuple[int, ...] | None,
 ) -> Seen | None:
-    """The labels of a state; None where it has no completion to tell of: a bank has no term for one of its places.
-
-    `own`: guard and latency are those of the `demonstrated` program, which also stands in where nothing else does.
-    """
+    """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
     draw = int(labeller.budget * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
-    program = demonstrated if own or not drawn else drawn
+    program = own or drawn
     if not program:
         return None
     rows, _ = labeller.run(program)
