@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from clew.bundle.guide import GuideModel
 from clew.core.errors import BundleError
 from clew.core.files import check_output
 from clew.core.intervals import mean_interval
+from clew.core.randomness import generator
 from clew.environments import making
 from clew.environments.spaces import Actions
+from clew.environments.trajectories import LINES, write_trajectories
 from clew.environments.vector import Environments
 from clew.recipes.base import validate
 from clew.recipes.ppo import EnvironmentSettings
