@@ -143,6 +143,7 @@ def test_the_checker_takes_every_right_move_and_the_steps_must_be_right_too():
 def test_steps_that_do_not_count_are_no_steps():
     assert steps_of("Reasoning:\n1. a\n3. b\nAnswer: 1") == []
     assert steps_of("1. a\nAnswer: 1") == []
+    assert steps_of("Reasoning:\nno number\nAnswer: 1") == []
     assert steps_of("Reasoning:\n1. a\nmore of a\n2. b\nAnswer: 1") == ["a\nmore of a", "b"]
 
 

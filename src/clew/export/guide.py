@@ -27,7 +27,8 @@ from clew.training import checkpoint
 STATES = 256
 """Observations that an export is compared on."""
 ABOUT = "about"
-"""Key of a checkpoint's model under which an objective says what its observations and actions are."""
+"""Key of a checkpoint's model under which an objective says what its observations and actions are: `family` (of the
+hosts, "programs" or an objective), `observation` {kind, size, ...}, `actions` {kind, names, ...}."""
 
 
 def export_guide(source: Source, folder: Path, format: str = "onnx") -> dict[str, Any]:
@@ -50,7 +51,8 @@ def export_guide(source: Source, folder: Path, format: str = "onnx") -> dict[str
         except BundleError as error:
             raise BundleError(str(error).replace(str(path), str(folder / MODEL_FILE))) from error
         files.write_json(temporary / CONFIG_FILE, about)
-        manifest = manifest_json(source, temporary, family=FAMILY) | {"model": described, "parity": parity.as_json()}
+        family = str(about.get("family") or source.objective or FAMILY)
+        manifest = manifest_json(source, temporary, family=family) | {"model": described, "parity": parity.as_json()}
         files.write_json(temporary / MANIFEST_FILE, manifest)
         GuideModel(temporary)
     return manifest

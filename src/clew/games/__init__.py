@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clew.games.compiled import forget_stale_code
+from clew.core.compiled import forget_stale_code
 
 if TYPE_CHECKING:
     from clew.games.checking import Finding as Finding
@@ -16,7 +17,7 @@ __all__ = ["Finding", "Game", "check", "find_game"]
 
 _WHERE = {"Finding": "checking", "Game": "game", "check": "checking", "find_game": "rules"}
 
-forget_stale_code()
+forget_stale_code(Path(__file__).parent)
 
 
 def __getattr__(name: str) -> Any:

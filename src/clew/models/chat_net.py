@@ -14,23 +14,38 @@ from clew.training.checkpoint import Frozen
 class ChatNet(Protocol):
     """A network, and how its logits are had."""
 
-    module: nn.Module
-    """What trains and is saved."""
-    frozen: Frozen | None
-    """Weights that do not train and are not copied into checkpoints."""
+    @property
+    def module(self) -> nn.Module:
+        """What trains and is saved."""
+
+    @property
+    def frozen(self) -> Frozen | None:
+        """Weights that do not train and are not copied into checkpoints."""
 
     def noise(self, step: int, rows: range) -> Any:
         """What the dropout of `rows` of the batch of `step` draws from, for `logits`; None: nothing is dropped."""
 
     def logits(
-        self, tokens: Tensor, *, documents: Tensor, positions: Tensor, chosen: Tensor | None = None, noise: Any = None
+        self,
+        tokens: Tensor,
+        *,
+        documents: Tensor,
+        positions: Tensor,
+        chosen: Tensor | None = None,
+        noise: Any = None,
+        branches: Tensor | None = None,
     ) -> Tensor:
         """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq].
 
         `documents` int64 [batch, seq]: a token attends only to earlier tokens with its own number. `positions`: its
         place in its document. `chosen` int64 [n]: the places of the flattened rows that logits are wanted of; the
         result is then [n, vocab_size], and the head, the dearest layer of a small network, runs on these alone.
+        `branches` int64 [batch, seq]: of a document that branches, 0 in its trunk; a token of branch 1 or 2 sees the
+        trunk and its own branch. Only for a network that `shares` says can be given it.
         """
+
+    def shares(self) -> bool:
+        """Whether `logits` can be given `branches`."""
 
     def describe(self) -> dict[str, Any]:
         """Family and sizes as JSON; who reads a checkpoint builds the network from it."""
@@ -48,12 +63,37 @@ class GPTNet:
         """None: fine-tuning drops nothing."""
 
     def logits(
-        self, tokens: Tensor, *, documents: Tensor, positions: Tensor, chosen: Tensor | None = None, noise: None = None
+        self,
+        tokens: Tensor,
+        *,
+        documents: Tensor,
+        positions: Tensor,
+        chosen: Tensor | None = None,
+        noise: None = None,
+        branches: Tensor | None = None,
     ) -> Tensor:
         """See `ChatNet`."""
-        hidden = self.module.hidden(tokens, documents=documents).flatten(0, 1)
+        hidden = self.hidden(tokens, documents=documents, positions=positions, branches=branches)
         return self.module.head(hidden if chosen is None else hidden.index_select(0, chosen))
+
+    def hidden(self, tokens: Tensor, *, documents: Tensor, positions: Tensor, branches: Tensor | None = None) -> Tensor:
+        """What the head reads, [batch * seq, d_model]."""
+        if branches is None:
+            return self.module.hidden(tokens, documents=documents).flatten(0, 1)
+        mask = branching_mask(documents, branches)
+        return self.module.hidden(tokens, positions=positions, mask=mask).flatten(0, 1)
+
+    def shares(self) -> bool:
+        """A GPT of ours takes any mask."""
+        return True
 
     def describe(self) -> dict[str, Any]:
         """Family and sizes."""
         return {"family": "gpt", **asdict(self.module.config)}
+
+
+def branching_mask(documents: Tensor, branches: Tensor) -> Tensor:
+    """bool [batch, 1, seq, seq]: an earlier token (or itself) of the document, of its trunk or of one's own branch."""
+    same = documents.unsqueeze(2) == documents.unsqueeze(1)
+    own = (branches.unsqueeze(2) == branches.unsqueeze(1)) | (branches == 0).unsqueeze(1)
+    return (same & own).tril().unsqueeze(1)

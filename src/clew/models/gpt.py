@@ -94,15 +94,28 @@ class GPT(nn.Module):
         """Return logits [..., vocab_size] of `hidden` [..., d_model]."""
         return F.linear(hidden, self.embedding.weight)
 
-    def hidden(self, tokens: Tensor, *, documents: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """Return what the head reads, [batch, seq, d_model]; arguments as of `forward`."""
+    def hidden(
+        self,
+        tokens: Tensor,
+        *,
+        documents: Tensor | None = None,
+        noise: Tensor | None = None,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return what the head reads, [batch, seq, d_model]; arguments as of `forward`.
+
+        `positions` int [batch, seq], in place of 0, 1, 2, ...; `mask` bool [batch, 1, seq, seq], True where a query may
+        look, in place of `documents`: for rows in which texts branch.
+        """
         length = tokens.shape[1]
-        mask = None
-        if documents is not None:
+        if documents is not None and mask is None:
             same = documents.unsqueeze(2) == documents.unsqueeze(1)
             causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
             mask = (same & causal).unsqueeze(1)
-        rotation = rotary(torch.arange(length, device=tokens.device).unsqueeze(0), self.config.head_dim)
+        if positions is None:
+            positions = torch.arange(length, device=tokens.device).unsqueeze(0)
+        rotation = rotary(positions, self.config.head_dim)
         x = self._drop(self.embedding(tokens), noise, 0)
         for index, block in enumerate(self.layers):
             attended, _ = block.attention(block.attention_norm(x), rotation, mask=mask)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError, EvidenceError
 from clew.core.randomness import generator, key
+from clew.models.chat_net import branching_mask
 from clew.models.lora import Draws, Noise, merged, read_adapters, with_adapters
 from clew.models.pretrained_folder import Place, base_of, check_model, context_length, find_model, library
 from clew.models.pretrained_names import described_in
@@ -108,6 +109,7 @@ class Pretrained:
         positions: Tensor | None = None,
         chosen: Tensor | None = None,
         noise: Noise | None = None,
+        branches: Tensor | None = None,
     ) -> Tensor:
         """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq]: see `clew.models.chat_net.ChatNet`.
 
@@ -116,9 +118,37 @@ class Pretrained:
         """
         if documents is None or positions is None:
             return self._forward(tokens, {}, chosen, noise)
+        if branches is not None:
+            given = {"position_ids": positions, "attention_mask": branching_mask(documents, branches)}
+            return self._forward(tokens, given, chosen, noise)
         if self.packing == "separate":
             return self._separately(tokens, documents, positions, chosen, noise)
         return self._forward(tokens, _packed(documents, positions, self.packing), chosen, noise)
+
+    @torch.no_grad()
+    def shares(self) -> bool:
+        """Whether rows that branch get the logits of their sequences alone: tried on one of drawn tokens."""
+        config = _config_of(self.module)
+        if getattr(config, "sliding_window", None) or getattr(config, "layer_types", None):
+            return False  # a mask that is given would take the place of the model's own windows
+        trunk, length = 5, 6
+        if self.context_length < trunk + length:
+            return False
+        device = _input_layer(self.module).weight.device
+        drawn = torch.from_numpy(generator(0, "branches").integers(0, self.vocab_size, trunk + 2 * length))
+        tokens = drawn.to(device).unsqueeze(0)
+        branches = torch.tensor([[0] * trunk + [1] * length + [2] * length], device=device)
+        positions = torch.tensor([[*range(trunk + length), *range(trunk, trunk + length)]], device=device)
+        with contextlib.suppress(TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+            found = self.logits(
+                tokens, documents=torch.zeros_like(tokens), positions=positions, branches=branches
+            ).unflatten(0, (1, -1))
+            first = self.logits(tokens[:, : trunk + length]).unflatten(0, (1, -1))
+            second = self.logits(torch.cat([tokens[:, :trunk], tokens[:, trunk + length :]], 1)).unflatten(0, (1, -1))
+            expected = torch.cat([first, second[:, trunk:]], 1)
+            scale = PROBE_TOLERANCE * max(float(expected.abs().max()), 1e-6)
+            return found.shape == expected.shape and float((found - expected).abs().max()) <= scale
+        return False
 
     def merged(self) -> nn.Module:
         """The network with its adapters merged into it; this object is used up."""

@@ -61,14 +61,14 @@ def read_traces(source: Path | BinaryIO, *, name: str | None = None, bad: Bad = 
     The steps of an export have lost their kinds, so each is of the kind "step". A trace may have an `id`, which is
     not kept. `name` is what errors call the source. Raises `LineError`, also for an id that comes twice.
     """
-    for place, value in _objects(source, name, bad):
+    for place, value in objects(source, name, bad):
         with place.reporting(bad):
             yield _trace_of(place, value)
 
 
 def read_rows(source: Path | BinaryIO, *, name: str | None = None, bad: Bad = refuse) -> Iterator[TrainingRow]:
     """The rows of a file or a stream of bytes: of an export in any form, or traces. Raises `LineError`."""
-    for place, value in _objects(source, name, bad):
+    for place, value in objects(source, name, bad):
         with place.reporting(bad):
             yield _row_of(place, value)
 
@@ -76,7 +76,7 @@ def read_rows(source: Path | BinaryIO, *, name: str | None = None, bad: Bad = re
 # From JSON to what it holds
 
 
-def _trace_of(place: _Place, value: dict[str, Any]) -> Trace:
+def _trace_of(place: Place, value: dict[str, Any]) -> Trace:
     if _form(value) == "":
         return place.fit(Trace, {key: each for key, each in value.items() if key not in ("id", "created_at")})
     row = _row_of(place, value)
@@ -103,7 +103,7 @@ def _form(value: Mapping[str, Any]) -> str:
     return "training_example" if "response" in value else ""
 
 
-def _row_of(place: _Place, value: dict[str, Any]) -> TrainingRow:
+def _row_of(place: Place, value: dict[str, Any]) -> TrainingRow:
     form = _form(value)
     if form == "":
         trace = _trace_of(place, value)
@@ -130,7 +130,7 @@ def _row_of(place: _Place, value: dict[str, Any]) -> TrainingRow:
 _CONVERSATION = re.compile(rf"{START}user\n(.*){END}\n{START}model\n(.*){END}", re.DOTALL)
 
 
-def _turns(place: _Place, text: str) -> tuple[str, str]:
+def _turns(place: Place, text: str) -> tuple[str, str]:
     match = _CONVERSATION.fullmatch(text)
     if match is None:
         raise place.error(
@@ -147,7 +147,7 @@ def _turns(place: _Place, text: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _parts(place: _Place, said: str, answer: str | None, key: str) -> tuple[tuple[str, ...], str]:
+def _parts(place: Place, said: str, answer: str | None, key: str) -> tuple[tuple[str, ...], str]:
     """Steps and answer of what a model says; rendered again, they give the same text.
 
     The answer begins where the row says so, or else at the last line that begins with "Answer: ". A step ends where a
@@ -178,7 +178,7 @@ def _parts(place: _Place, said: str, answer: str | None, key: str) -> tuple[tupl
 
 
 @dataclass
-class _Place:
+class Place:
     """A line that is being read."""
 
     file: str
@@ -223,11 +223,11 @@ class _Place:
             raise self.error(f"{field}: {said}" if field else said, *first["loc"]) from None
 
 
-def _objects(source: Path | BinaryIO, name: str | None, bad: Bad) -> Iterator[tuple[_Place, dict[str, Any]]]:
+def objects(source: Path | BinaryIO, name: str | None, bad: Bad) -> Iterator[tuple[Place, dict[str, Any]]]:
     """Each line that is not blank, and the object in it; ids that come twice are refused."""
     seen: dict[str, int] = {}
     for number, content in enumerate(_lines(source), 1):
-        place = _Place(name or (str(source) if isinstance(source, Path) else "the upload"), number, "")
+        place = Place(name or (str(source) if isinstance(source, Path) else "the upload"), number, "")
         with place.reporting(bad):
             value = _object(place, content, first=number == 1)
             if value is None:
@@ -274,7 +274,7 @@ def _finite(spelled: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_constant, parse_float=_finite)
 
 
-def _object(place: _Place, content: bytes, *, first: bool) -> dict[str, Any] | None:
+def _object(place: Place, content: bytes, *, first: bool) -> dict[str, Any] | None:
     if len(content) > MOST_LINE:
         raise place.error(f"the line has more than {MOST_LINE:,} bytes")
     try:

@@ -40,7 +40,7 @@ def steps_of(text: str) -> list[str]:
     head = text[: ([0] + [found.start() for found in _ANSWER.finditer(text)])[-1]]
     _, reasoning, body = head.partition("Reasoning:\n")
     marks = list(_STEP.finditer(body))
-    if not reasoning or [int(mark[1]) for mark in marks] != list(range(1, len(marks) + 1)):
+    if not reasoning or not marks or [int(mark[1]) for mark in marks] != list(range(1, len(marks) + 1)):
         return []
     ends = [mark.start() for mark in marks[1:]] + [len(body)]
     return [body[mark.end() : end].removesuffix("\n") for mark, end in zip(marks, ends, strict=True)]

@@ -7,25 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from clew.core.errors import ClewError
 from clew.programs.grammar import FULL, INPUTS, NONTERMINALS, Grammar, Nonterminal
 from clew.programs.primitives import LARGEST, LONGEST, Type
+from clew.programs.syntax import PARAMETERS, Expr, ProgramError, Value
 
 if TYPE_CHECKING:
-    from clew.programs.syntax import Expression
     from clew.programs.task import Task
-
-Value = int | bool | tuple[int, ...]
-"""A value of the language as Python has it; lists are tuples, so that values can be compared and hashed."""
-
-
-def frozen(value: object) -> Value:
-    """`value` with its lists as tuples."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, (list, tuple)):
-        return tuple(int(each) for each in value)
-    return int(value)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -33,7 +20,7 @@ class Problem:
     """Examples that a program must fit: argument values [examples][inputs] and one result each.
 
     `results` may be empty: then there is nothing to find, and only `bank` can be asked.
-    Raises `ClewError` for more inputs than the search's grammar has, and for values that are no values.
+    Raises `ProgramError` for more inputs than the search's grammar has, and for values that are no values.
     """
 
     name: str
@@ -41,19 +28,28 @@ class Problem:
     output: Type
     arguments: tuple[tuple[Value, ...], ...]
     results: tuple[Value, ...] = ()
+    requires: tuple[Expr, ...] = ()
+    """What the task's contract says of the inputs; no search needs it, a model may be told."""
+    ensures: tuple[Expr, ...] = ()
+    """What the task's contract says of inputs and result."""
 
     def __post_init__(self) -> None:
         if len(self.inputs) > INPUTS:
-            raise ClewError(
+            raise ProgramError(
                 f"{self.name} has {len(self.inputs)} inputs; the search knows at most {INPUTS}. Leave some out."
             )
+        for name, _ in self.inputs:
+            if name in PARAMETERS:
+                raise ProgramError(f"{self.name}: the input {name} has the name of a lambda's parameter. Rename it.")
         if not self.arguments:
-            raise ClewError(f"{self.name} has no examples, so every program would fit it. Add one at least.")
+            raise ProgramError(f"{self.name} has no examples, so every program would fit it. Add one at least.")
         if self.results and len(self.results) != len(self.arguments):
-            raise ClewError(f"{self.name} has {len(self.arguments)} examples and {len(self.results)} results.")
+            raise ProgramError(f"{self.name} has {len(self.arguments)} examples and {len(self.results)} results.")
         for values in self.arguments:
             if len(values) != len(self.inputs):
-                raise ClewError(f"{self.name}: an example has {len(values)} arguments where {len(self.inputs)} are due.")
+                raise ProgramError(
+                    f"{self.name}: an example has {len(values)} arguments where {len(self.inputs)} are due."
+                )
             for value, (name, type_) in zip(values, self.inputs, strict=True):
                 _check(value, type_, f"{self.name}: the input {name}")
         for value in self.results:
@@ -69,13 +65,6 @@ class Problem:
         """The place in `NONTERMINALS` of the whole program's hole."""
         return NONTERMINALS.index(Nonterminal(self.output, 0))
 
-    @cached_property
-    def parameter_names(self) -> tuple[str, str]:
-        """Names for the parameters of a lambda that no input has."""
-        taken = {name for name, _ in self.inputs}
-        spare = [name for name in "xyzuvabcdefghijklmnopqrstw" if name not in taken]
-        return spare[0], spare[1]
-
 
 def of_task(task: Task) -> Problem:
     """The examples of a task as a problem."""
@@ -83,8 +72,10 @@ def of_task(task: Task) -> Problem:
         task.name,
         tuple(task.inputs),
         task.output,
-        tuple(tuple(frozen(value) for value in example.arguments) for example in task.examples),
-        tuple(frozen(example.result) for example in task.examples),
+        tuple(example.arguments for example in task.examples),
+        tuple(example.result for example in task.examples),
+        task.requires,
+        task.ensures,
     )
 
 
@@ -96,7 +87,7 @@ def _check(value: Value, type_: Type, where: str) -> None:
     else:
         fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
     if not fits:
-        raise ClewError(f"{where} is {value!r}, which is no {type_.value} of this language.")
+        raise ProgramError(f"{where} is {value!r}, which is no {type_.value} of this language.")
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,7 @@ class Found:
     "cost" (every program up to the largest cost was looked at), "interrupted".
     """
 
-    program: Expression | None
+    program: Expr | None
     nodes: int
     programs_run: int
     seconds: float
