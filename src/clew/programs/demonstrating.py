@@ -22,8 +22,8 @@ from clew.programs.demonstrations import Demonstration, Demonstrations, Seen
 from clew.programs.drawing import SIZES, Drawn, Pool, draw_inputs
 from clew.programs.grammar import FULL, Grammar
 from clew.programs.heads import NO_ACTION
-from clew.programs.judging import Judge, results_of
 from clew.programs.interpret import Limits
+from clew.programs.judging import Judge, results_of
 from clew.programs.primitives import Type
 from clew.programs.promises import contract_of
 from clew.programs.states import State, expression, start
