@@ -23,7 +23,7 @@ from torch import Tensor
 
 from clew.core.errors import EvidenceError, UsageError
 from clew.core.randomness import key
-from clew.environments.evaluation import Returns, play
+from clew.environments.episodes import Returns, play
 from clew.environments.evidence import PreparedEnvironments
 from clew.environments.running import Running
 from clew.environments.spaces import Actions
@@ -268,11 +268,9 @@ class PPO(Objective):
                 "kwargs": settings.arguments,
                 "max_episode_steps": settings.max_episode_steps,
             },
-            "actions": {
-                **prepared.actions.as_json(),
-                **({"names": list(prepared.action_names)} if prepared.action_names else {}),
-            },
+            "actions": prepared.actions.as_json(),
             "observation": {"kind": "flat", "size": prepared.observations.size},
+            **prepared.about,
         }
         return {**self.net.describe(), "about": about}
 
