@@ -132,6 +132,7 @@ _SHIPPED = (
         place="data.path",
         exporter="clew.export.guide:export_guide",
         evaluator="clew.environments.evaluation:evaluate",
+        evaluates=("ppo", "clew.cli.environments.evaluate", "episodes of a policy in its environment"),
         familiar="clew.recipes.ppo:PLAYBOOK",
     ),
     Family(

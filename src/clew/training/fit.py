@@ -25,7 +25,8 @@ from clew.training.checkpoint import check_finite, load_weights, read_checkpoint
 from clew.training.devices import Placement
 from clew.training.objective import Loss, Objective, State
 from clew.training.optimizers import Optimizer, WeightAverage
-from clew.training.step import Step, Steps, TorchSteps
+from clew.training.step import TorchSteps
+from clew.training.steps import Step, Steps
 
 # A step may be long where it is compiled, so the request is answered before it is granted.
 _STOPPING = "stopping when this step is saved; once more stops at once"
@@ -44,14 +45,15 @@ def fit(
 ) -> Progress:
     """Train until the planned steps or early stopping, from the run's `checkpoint` (None: from the start).
 
-    `steps`: what takes the optimiser's steps, where that is not torch. Returns the final progress. Raises
-    `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint of that instant; `ClewError` for a loss that is
-    not finite, a full disk, or a checkpoint that does not fit, with the last good checkpoint untouched.
+    `steps`: what takes the optimiser's steps, where that is neither torch nor the objective's own way. Returns the
+    final progress. Raises `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint of that instant;
+    `ClewError` for a loss that is not finite, a full disk, or a checkpoint that does not fit, with the last good
+    checkpoint untouched.
     """
     _check_split(training, placement)
     planned = objective.planned_steps()
     loss_of: Callable[[Any], Loss] = torch.compile(objective.loss, dynamic=False) if compiled else objective.loss
-    steps = steps or TorchSteps(objective, training, placement, loss_of)
+    steps = steps or objective.steps() or TorchSteps(objective, training, placement, loss_of)
     keeper = _Keeper(objective, run, training, placement, planned, steps, shows=shows)
     average, recorder, hooks = keeper.average, keeper.recorder, objective.hooks
     progress = Progress()

@@ -13,6 +13,7 @@ from clew.core.errors import UsageError
 from clew.recipes.base import Recipe
 from clew.runs.progress import Evaluation, Progress
 from clew.training.checkpoint import Checkpoint, Frozen, load_weights
+from clew.training.steps import Steps
 
 
 class Loss(NamedTuple):
@@ -133,6 +134,10 @@ class Objective:
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that train, by name."""
         return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+
+    def steps(self) -> Steps | None:
+        """What takes the optimiser's steps, where an objective has its own way (compiled as one); None: torch."""
+        return None
 
     def state(self) -> State:
         """What must survive besides weights."""

@@ -64,6 +64,13 @@ class Optimizer:
             for group in part.param_groups:
                 group["lr"] = peak * factor
 
+    def set_epsilon(self, epsilon: float) -> None:
+        """Set what AdamW adds to the root of the second moment, where that is not torch's 1e-8."""
+        for part, _ in self._parts:
+            for group in part.param_groups:
+                if isinstance(part, torch.optim.AdamW):
+                    group["eps"] = epsilon
+
     def gradients(self) -> list[Tensor]:
         """The gradients that there are, in the order of the parameters' names."""
         return [parameter.grad for parameter in self._names if parameter.grad is not None]

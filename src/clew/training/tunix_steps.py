@@ -27,7 +27,7 @@ from clew.core.randomness import generator
 from clew.recipes.base import Training
 from clew.training.objective import Objective, Shard
 from clew.training.optimizers import Optimizer
-from clew.training.step import Step
+from clew.training.steps import Step
 from clew.training.tunix_llama import Array, Layout, Path, build
 
 _IGNORED = -100
