@@ -36,10 +36,10 @@ SMALL = {
     "loop arithmetic": "--loop.traces 40 --loop.questions 4 --loop.rounds 1 --max-steps 2 --threads 1 --compile no",
     "train (sft|arithmetic)": "--max-steps 2 --threads 1 --compile no",
     "evaluate traces": "--max-tokens 8 --threads 1",
-    "loop synthesis": "--rounds 1 --demonstrations 30 --tasks 12 --tried-again 4 --held-out 8 --nodes 500 --max-steps 2 "
-    "--hidden-dim 16 --threads 1",
-    "loop (?!arithmetic|synthesis)": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 --eval-games 2 "
-    "--evaluation-games 2 --replay-window 0 --max-reuse 0",
+    "loop synthesis": "--rounds 1 --demonstrations 30 --tasks 12 --tried-again 4 --held-out 8 --nodes 500 "
+    "--max-steps 2 --hidden-dim 16 --threads 1",
+    "loop (?!arithmetic|synthesis)": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 "
+    "--eval-games 2 --evaluation-games 2 --replay-window 0 --max-reuse 0",
     "train guide": "--max-steps 2 --hidden-dim 16 --threads 1",
     "evaluate programs": "--at-most 2 --seconds 0.2 --limit 200",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
