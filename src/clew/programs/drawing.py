@@ -22,6 +22,7 @@ from clew.programs.search import kernel
 from clew.programs.search.enumeration import Bank, bank
 from clew.programs.search.problem import Budget, Problem
 from clew.programs.search.values import hash_of
+from clew.programs.states import begin
 from clew.programs.syntax import Inputs, Value
 
 _KINDS: tuple[tuple[float, tuple[Type, ...]], ...] = (
@@ -146,7 +147,7 @@ class Pool:
         self._actions = terms[:, kernel.ACTION]
         self._natural = (self._bound >= 0) | (grammar.name != FULL.name)
         hashes = self.bank.layout.store.hashes[:count, 0]
-        self._known = [np.sort(hashes[self.bank.nonterminals == place]) for place in range(3)]
+        self._known = [_by_hash(hashes, self.bank.sizes, self.bank.nonterminals == place) for place in range(3)]
         self._all = (1 << len(inputs)) - 1
         self._of: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         self._root = np.array([_ROOTS.get(name, 0.7) for name in names])
@@ -173,9 +174,40 @@ class Pool:
         results = self.results(actions, output)
         if results is None or not informative(results, output) or not self._heeds_inputs(actions, results, output):
             return None
-        if not in_bank and self.knows(results, output):
+        if not in_bank and self._reducible(actions, results, output):
             return None
         return Drawn(output, tuple(actions), results)
+
+    def _reducible(self, actions: Sequence[int], results: tuple[Value, ...], output: Type) -> bool:
+        """Whether the bank has an equal of the program, or of a part of it a smaller one, or two parts are equal."""
+        seen: dict[tuple[Value, ...], Type] = {}
+        for at, type_ in self._parts(actions):
+            part = actions[at : _end(actions, at, self.acts.arities)]
+            if len(part) == 1:
+                continue
+            given = results if at == 0 else self.results(part, type_)
+            if given is None or seen.get(given) is type_:
+                return True
+            seen[given] = type_
+            smallest = self.smallest(given, type_)
+            if smallest is not None and smallest < len(part):
+                return True
+        return False
+
+    def _parts(self, actions: Sequence[int]) -> Iterator[tuple[int, Type]]:
+        """Where in the nodes each part begins that stands in no lambda, and its type."""
+        state = begin(self.types, self._type_of(actions[0]), self.grammar)
+        for at, action in enumerate(actions):
+            wanted = NONTERMINALS[state.hole.nonterminal]
+            if wanted.scope == 0:
+                yield at, wanted.type
+            state = state.apply(action)
+
+    def _type_of(self, action: int) -> Type:
+        production = self.grammar.productions[action]
+        if production.primitive:
+            return PRIMITIVES[production.primitive].result
+        return self.types[production.input] if production.input is not None else Type.INT
 
     def results(self, actions: Sequence[int], output: Type) -> tuple[Value, ...] | None:
         """What a program gives for the arguments; None where an error stops it."""
@@ -188,8 +220,8 @@ class Pool:
         cases = cases_of(self.types, arguments, [nothing] * len(arguments))
         return _ran(Labeller(self.acts, self.fillers, cases, self._room), actions, output)
 
-    def knows(self, results: tuple[Value, ...], output: Type) -> bool:
-        """Whether a program of the bank gives these results."""
+    def smallest(self, results: tuple[Value, ...], output: Type) -> int | None:
+        """The size of the program of the bank that gives these results; None where none does."""
         place = NONTERMINALS.index(Nonterminal(output, 0))
         if output is Type.LIST:
             lists = [each for each in results if isinstance(each, tuple)]
@@ -197,9 +229,9 @@ class Pool:
         else:
             entries = [int(each) for each in results if not isinstance(each, tuple)]
         one, _ = hash_of(np.array(entries, np.int32), 0, len(entries), place)
-        known = self._known[place]
-        at = int(np.searchsorted(known, np.uint64(one)))
-        return at < len(known) and known[at] == np.uint64(one)
+        hashes, sizes = self._known[place]
+        at = int(np.searchsorted(hashes, np.uint64(one)))
+        return int(sizes[at]) if at < len(hashes) and hashes[at] == np.uint64(one) else None
 
     def labeller(self, drawn: Drawn, budget: int) -> Labeller:
         """What labels the states of a drawn program's task."""
@@ -284,6 +316,23 @@ class Pool:
             made += child
             left -= share
         return made
+
+
+def _by_hash(
+    hashes: NDArray[np.uint64], sizes: NDArray[np.int32], chosen: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """The hashes of the chosen terms, ascending, and their sizes."""
+    order = np.argsort(hashes[chosen])
+    return hashes[chosen][order], sizes[chosen][order]
+
+
+def _end(actions: Sequence[int], at: int, arities: NDArray[np.int64]) -> int:
+    """Where the part that begins at `at` ends."""
+    due = 1
+    while due:
+        due += int(arities[actions[at]]) - 1
+        at += 1
+    return at
 
 
 def _parameters(primitive: str) -> int:
