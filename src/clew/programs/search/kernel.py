@@ -109,10 +109,10 @@ def _value(
     fixed: NDArray[np.int64],
 ) -> int:
     """Write a candidate's value to the pool at `out`; return its entries, -1 for one that errs."""
-    shape, op, count = production[P_SHAPE], production[P_OP], fixed[F_EXAMPLES]
-    a = terms[first, VALUE]
-    b = terms[second, VALUE]
-    c = terms[third, VALUE]
+    shape, op, count = production[P_SHAPE], np.int64(production[P_OP]), fixed[F_EXAMPLES]
+    a = np.int64(terms[first, VALUE])
+    b = np.int64(terms[second, VALUE])
+    c = np.int64(terms[third, VALUE])
     if shape == SHAPE_LANES:
         place = production[P_PLACE]
         lanes = fixed[F_LANES + place]

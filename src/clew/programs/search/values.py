@@ -136,10 +136,11 @@ def run_body(
             arity = acts[action, 2]
             depth -= arity
             out = rows + (depth + 1) * stride
-            a = pool[rows + depth]
-            b = pool[rows + depth + 1] if arity > 1 else 0
-            c = pool[rows + depth + 2] if arity > 2 else 0
-            operate(argument, pool, a, b, c, out, n)
+            # Casts to one type, here and below: numba compiles a function anew for each mixture of types.
+            a = np.int64(pool[rows + depth])
+            b = np.int64(pool[rows + depth + 1]) if arity > 1 else np.int64(0)
+            c = np.int64(pool[rows + depth + 2]) if arity > 2 else np.int64(0)
+            operate(np.int64(argument), pool, a, b, c, out, n)
         else:
             out = rows + (depth + 1) * stride
             if kind == KIND_LITERAL:
@@ -157,7 +158,7 @@ def run_body(
 @njit(cache=True, error_model="numpy", nogil=True)
 def _lanes_of(pool: Pool, list_: int, count: int, examples: int) -> int:
     """Write which example each element of the list belongs to; return how many elements there are."""
-    n = 0
+    n = np.int64(0)
     for e in range(count):
         for _ in range(pool[list_ + e]):
             pool[examples + n] = e
@@ -167,7 +168,7 @@ def _lanes_of(pool: Pool, list_: int, count: int, examples: int) -> int:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _total(pool: Pool, list_: int, count: int) -> int:
-    n = 0
+    n = np.int64(0)
     for e in range(count):
         n += pool[list_ + e]
     return n
@@ -235,7 +236,7 @@ def with_body(
                 pool[out + e] = passing
         return write - out if op == FILTER else count
     if op == ZIP:
-        n = 0
+        n = np.int64(0)
         at_a, at_b = a + count, b + count
         for e in range(count):
             length = min(pool[a + e], pool[b + e])
