@@ -143,6 +143,8 @@ class ReturnEvaluation(Section):
 class PPOTraining(Training):
     """What the loop does, with the defaults of PPO."""
 
+    max_steps: int = pydantic.Field(default=0, ge=0)
+    """Optimiser steps to plan; 0 plans as many updates as `rollout.total_steps` takes."""
     max_epochs: int = pydantic.Field(default=10, ge=1, le=LARGEST)
     """Passes over each rollout in the update that follows it."""
     batch_size: int = pydantic.Field(default=64, ge=1, le=LARGEST)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from clew.core.errors import EvidenceError, UsageError
 from clew.core.randomness import key
-from clew.environments.evaluation import Returns, play
+from clew.environments.episodes import Returns, play
 from clew.environments.evidence import PreparedEnvironments
 from clew.environments.running import Running
 from clew.environments.spaces import Actions

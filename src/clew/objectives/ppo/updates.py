@@ -42,8 +42,7 @@ class Updates:
     def minibatch(self, step: int) -> Minibatch | None:
         """What `step` learns from; None where the update has ended. Makes a rollout where an iteration begins."""
         iteration, place = divmod(step, self.per_update)
-        fresh = iteration != self.iteration
-        if fresh:
+        if iteration != self.iteration:
             self.rollout = self._collect(iteration)
             self.iteration, self.ended = iteration, False
         if self.ended:
@@ -52,7 +51,7 @@ class Updates:
         epoch, number = divmod(place, self.per_epoch)
         order, size = self._permutation(iteration, epoch), self._recipe.training.batch_size
         rows = order[number * size : (number + 1) * size]
-        return Minibatch(self.rollout, rows, fresh, *self._advantages(order, number * size, rows))
+        return Minibatch(self.rollout, rows, place == 0, *self._advantages(order, number * size, rows))
 
     def _permutation(self, iteration: int, epoch: int) -> NDArray[np.int64]:
         if self._order is None or self._order[:2] != (iteration, epoch):
