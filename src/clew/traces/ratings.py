@@ -108,6 +108,11 @@ class Ratings:
             connection.execute(sa.insert(RATINGS), values)
         return made
 
+    def remove_rating(self, rating_id: str) -> None:
+        """Take a rating back that was given by mistake; one that is not there is no error."""
+        with self.database.writing("write into") as connection:
+            connection.execute(sa.delete(RATINGS).where(RATINGS.c.id == sought(rating_id)))
+
     def ratings_page(self, limit: int = 20, offset: int = 0) -> list[StoredRating]:
         """`limit` ratings behind the first `offset`, the newest first, those that were changed later among them."""
         query = _SELECT.order_by(RATINGS.c.number.desc()).limit(limit).offset(min(offset, 2**62))
