@@ -249,10 +249,10 @@ def room_for(cases: int) -> Room:
 
 @njit(cache=True)
 def _fits(rows: int, cases: Cases, room: Room, whole: bool) -> int:
-    """Run the code in `room.code`: how many cases it fits before the first that it does not; all run if `whole`."""
+    """Run the code in `room.code`: how many cases it fits, of all if `whole`, else of those before the first misfit."""
     inputs = cases.inputs.shape[1]
     sizes = (rows + 1, inputs + 3, 2)
-    fitted, broken = 0, False
+    fitted = 0
     lists = room.lists if cases.is_list else room.lists[:0]
     for case in range(cases.inputs.shape[0]):
         machine.run_cases(
@@ -271,16 +271,15 @@ def _fits(rows: int, cases: Cases, room: Room, whole: bool) -> int:
                 if room.lists[case, place] != cases.lists[case, place]:
                     good = False
                     break
-        broken = broken or not good
-        if broken and not whole:
+        if not good and not whole:
             return fitted
-        fitted += not broken
+        fitted += good
     return fitted
 
 
 @njit(cache=True)
 def run_program(actions: Words, count: int, acts: Acts, cases: Cases, room: Room) -> int:
-    """Run one program on all cases into `room.results` and `room.lists`; return how many it fits from the first on."""
+    """Run one program on all cases into `room.results` and `room.lists`; return how many it fits."""
     rows = compiled(actions, count, cases.inputs.shape[1], acts, room.code, room.work, room.ends)
     return _fits(rows, cases, room, True)
 
