@@ -175,12 +175,14 @@ def _states(
     judge, state = _Judge(task), start(task, grammar)
     for action in actions:
         own = tuple(actions) if random.random() < _OWN else None
-        yield _seen(random, state, action, task, labeller, judge, own)
+        if (seen := _seen(random, state, action, task, labeller, judge, own)) is not None:
+            yield seen
         legal = [each for each in state.legal() if each != action]
         if legal and random.random() < OFF_PATH:
             astray = state.apply(legal[int(random.integers(len(legal)))])
             while not astray.complete:
-                yield _seen(random, astray, NO_ACTION, task, labeller, judge, None)
+                if (seen := _seen(random, astray, NO_ACTION, task, labeller, judge, None)) is not None:
+                    yield seen
                 if random.random() > _FARTHER:
                     break
                 legal = list(astray.legal())
@@ -196,10 +198,13 @@ def _seen(
     labeller: Labeller,
     judge: _Judge,
     own: tuple[int, ...] | None,
-) -> Seen:
+) -> Seen | None:
+    """The state with its labels; None where it has no completion that is short enough to be run."""
     draw = int(labeller.budget * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
     program = own if own is not None else drawn
+    if not program:
+        return None
     rows, _ = labeller.run(program)
     if (rows[:, machine.ERROR] != machine.FINE).any():
         return Seen(state.actions, action, value, 1, None)
