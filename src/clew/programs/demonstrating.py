@@ -120,7 +120,8 @@ def demonstrate(
 ) -> Demonstrations:
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
 
-    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `budget`: completions of a state that its value is about.
+    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `budget`:
+    completions of a state that its value is about.
     """
     items = []
     for number, made in enumerate(draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, tell=tell)):
@@ -174,14 +175,16 @@ def _states(
 ) -> Iterator[Seen]:
     judge, state = _Judge(task), start(task, grammar)
     for action in actions:
-        own = tuple(actions) if random.random() < _OWN else None
-        if (seen := _seen(random, state, action, task, labeller, judge, own)) is not None:
+        own = random.random() < _OWN
+        seen = _seen(random, state, action, task, labeller, judge, tuple(actions), own=own)
+        if seen is not None:
             yield seen
         legal = [each for each in state.legal() if each != action]
         if legal and random.random() < OFF_PATH:
             astray = state.apply(legal[int(random.integers(len(legal)))])
             while not astray.complete:
-                if (seen := _seen(random, astray, NO_ACTION, task, labeller, judge, None)) is not None:
+                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, ())
+                if seen is not None:
                     yield seen
                 if random.random() > _FARTHER:
                     break
@@ -197,12 +200,17 @@ def _seen(
     task: Task,
     labeller: Labeller,
     judge: _Judge,
-    own: tuple[int, ...] | None,
+    demonstrated: tuple[int, ...],
+    *,
+    own: bool = False,
 ) -> Seen | None:
-    """The state with its labels; None where it has no completion that is short enough to be run."""
+    """The labels of a state; None where it has no completion to tell of: a bank has no term for one of its places.
+
+    `own`: guard and latency are those of the `demonstrated` program, which also stands in where nothing else does.
+    """
     draw = int(labeller.budget * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
-    program = own if own is not None else drawn
+    program = demonstrated if own or not drawn else drawn
     if not program:
         return None
     rows, _ = labeller.run(program)

@@ -27,6 +27,9 @@ from clew.programs.demonstrating import demonstrate, demonstration, draw_tasks
 from clew.programs.demonstrations import Demonstration, Demonstrations, read, write
 from clew.programs.grammar import FULL, INPUTS, Grammar
 from clew.programs.guidance import BundleGuide, Guide
+from clew.programs.held_out import computes, shipped
+from clew.programs.parse import parse_expression
+from clew.programs.pretty import pretty
 from clew.programs.search.gain import run_all
 from clew.programs.search.problem import Budget, Found, of_task
 from clew.programs.syntax import Expr
@@ -125,7 +128,7 @@ class _Loop:
             self._grammar,
             purpose="loop: held out",
             sizes=self._sizes(self._plan.largest),
-            exclude=frozenset(_does(self._shipped)),
+            exclude=shipped(),
         )
         self._write_tasks(self._held_out, [made.task for made in drawn])
 
@@ -151,7 +154,7 @@ class _Loop:
             self._grammar,
             purpose=f"loop: {_round(number)}",
             sizes=weights,
-            exclude=self._never_learnt() | frozenset(_does(task for tasks in earlier for task in tasks)),
+            exclude=self._never_learnt() | computes(task for tasks in earlier for task in tasks),
         )
         self._write_tasks(self._place("tasks", number, "jsonl"), [*again, *(made.task for made in drawn)])
 
@@ -167,7 +170,7 @@ class _Loop:
     def _learn(self, number: int) -> None:
         """What a round solved becomes evidence beside all that was there, each behaviour once."""
         before = read(self._evidence(number - 1))
-        known = {behaviour(_program(each.task), each.task.inputs) for each in before.items} | self._never_learnt()
+        known = {*computes(each.task for each in before.items), *self._never_learnt()}
         new: list[Demonstration] = []
         for task, row in zip(self._tasks(number), self._rows(number), strict=True):
             if not row["solved"]:
@@ -235,7 +238,7 @@ class _Loop:
 
     def _never_learnt(self) -> frozenset[str]:
         """What held-out and shipped tasks compute."""
-        return frozenset(_does([*self._read_tasks(self._held_out), *self._shipped]))
+        return computes(self._read_tasks(self._held_out)) | shipped()
 
     def _recipe_of(self, number: int) -> ImitationRecipe:
         changes: dict[str, Any] = {
@@ -318,11 +321,11 @@ class _Loop:
         told = {key: value for key, value in asdict(outcome).items() if key not in ("seconds", "stages", "model")}
         files.write_json(self._folder / CURVE, told, replaces=_CURVE)
         draw_curve(outcome, self._folder / PICTURE)
-        for group in ("held_out", "shipped"):
-            each, plain = outcome.rounds[number][group], outcome.baseline[group]
+        for group, plain in outcome.baseline.items():
+            each = Share(**outcome.rounds[number][group])
             self._say(
-                f"round {number}: {each['value']:.1%} of {each['cases']} {group.replace('_', '-')} tasks solved within "
-                f"{self._plan.nodes:,} nodes ({each['low']:.1%} to {each['high']:.1%}; without a model {plain.value:.1%})"
+                f"round {number}: {each.value:.1%} of {each.cases} {_named(group)} tasks solved within "
+                f"{self._plan.nodes:,} nodes ({each.low:.1%} to {each.high:.1%}; without a model {plain.value:.1%})"
             )
 
 
@@ -339,7 +342,7 @@ def draw_curve(outcome: Outcome, path: Path) -> None:
         spans = [
             [100 * abs(each[group][end] - each[group]["value"]) for each in outcome.rounds] for end in ("low", "high")
         ]
-        label = group.replace("_", "-")
+        label = _named(group)
         left.errorbar(numbers, values, yerr=spans, color=colour, marker="o", ms=4, capsize=2, label=label)
         left.axhline(100 * outcome.baseline[group].value, color=colour, lw=1, ls=":")
     left.set(xlabel="round", ylabel="% solved", title=f"solved within {outcome.nodes:,} nodes (dotted: no model)")
@@ -356,25 +359,16 @@ def draw_curve(outcome: Outcome, path: Path) -> None:
     plots.save_png(figure, path)
 
 
+def _named(group: str) -> str:
+    return group.replace("_", "-")
+
+
 def _round(number: int) -> str:
     return f"round-{number}"
 
 
-def _does(tasks: Iterable[Task]) -> set[str]:
-    """What tasks compute, where that is known."""
-    return {behaviour(task.reference, task.inputs) for task in tasks if task.reference is not None}
-
-
-def _program(task: Task) -> Expr:
-    if task.reference is None:
-        raise ClewError(f"The demonstration of {task.name} has no program.")
-    return task.reference
-
-
 def _row(task: Task, found: Found) -> dict[str, Any]:
     """What a search for a task came to. `right`: the program also does what the task's reference does elsewhere."""
-    from clew.programs.pretty import pretty
-
     row: dict[str, Any] = {"name": task.name, "size": task.level, "solved": found.solved, "nodes": found.nodes}
     if found.program is not None:
         row["program"] = pretty(found.program)
@@ -384,8 +378,6 @@ def _row(task: Task, found: Found) -> dict[str, Any]:
 
 
 def _parsed(text: str, task: Task) -> Expr:
-    from clew.programs.parse import parse_expression
-
     return parse_expression(text, [name for name, _ in task.inputs])
 
 
