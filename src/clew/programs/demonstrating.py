@@ -25,7 +25,7 @@ from clew.programs.heads import NO_ACTION
 from clew.programs.interpret import Arguments, Limits, compile_program, execute
 from clew.programs.primitives import Type
 from clew.programs.promises import contract_of
-from clew.programs.states import State, derivation, expression, start
+from clew.programs.states import State, expression, start
 from clew.programs.syntax import Value
 from clew.programs.task import Example, Task
 
@@ -36,8 +36,6 @@ OFF_PATH = 0.6
 """Wrong turns that are taken, for each state on the way."""
 _FARTHER = 0.5
 _OWN = 0.5
-_SMALL_BANK = 5
-"""Size of the fillers where a bank serves one task alone: the cheapest completions hold none that are larger."""
 _IDLE_POOLS = 40
 """So many pools in a row without a new program end the draw."""
 _LIMITS = Limits(steps=20_000)
@@ -114,40 +112,20 @@ def demonstrate(
     grammar: Grammar = FULL,
     *,
     exclude: frozenset[str] = frozenset(),
-    sizes: Mapping[int, float] | None = None,
     budget: int = BUDGET,
     tell: Callable[[], None] = lambda: None,
 ) -> Demonstrations:
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
 
-    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `budget`:
-    completions of a state that its value is about.
+    `exclude`: what held-out tasks compute (`behaviour`). `budget`: completions of a state that its value is about.
     """
     items = []
-    for number, made in enumerate(draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, tell=tell)):
+    for number, made in enumerate(draw_tasks(count, seed, grammar, exclude=exclude, tell=tell)):
         random = generator(seed, "states", number)
         labeller = made.pool.labeller(made.drawn, budget)
         states = tuple(_states(random, made.task, made.drawn.actions, labeller, grammar))
         items.append(Demonstration(made.task, made.drawn.actions, states))
     return Demonstrations(grammar, tuple(items), {"seed": seed, "budget": budget})
-
-
-def demonstration(task: Task, seed: int, grammar: Grammar = FULL, *, budget: int = BUDGET) -> Demonstration:
-    """The demonstration of a task's reference, such as a program that a search found; a function of `seed`.
-
-    Raises `UsageError` for a program that is none of the grammar, or that errs on an example.
-    """
-    if task.reference is None:
-        raise UsageError(f"{task.name} has no reference to demonstrate.")
-    actions = tuple(derivation(task.reference, task, grammar))
-    arguments = tuple(example.arguments for example in task.examples)
-    pool = Pool(task.inputs, arguments, grammar, size=_SMALL_BANK)
-    results = pool.results(actions, task.output)
-    if results is None:
-        raise UsageError(f"The reference of {task.name} errs on an example, so it demonstrates nothing.")
-    labeller = pool.labeller(Drawn(task.output, actions, results), budget)
-    random = generator(seed, "states", task.name)
-    return Demonstration(task, actions, tuple(_states(random, task, actions, labeller, grammar)))
 
 
 class _Judge:
@@ -175,15 +153,15 @@ def _states(
 ) -> Iterator[Seen]:
     judge, state = _Judge(task), start(task, grammar)
     for action in actions:
-        own = random.random() < _OWN
-        seen = _seen(random, state, action, task, labeller, judge, tuple(actions), own=own)
+        own = tuple(actions) if random.random() < _OWN else None
+        seen = _seen(random, state, action, task, labeller, judge, own)
         if seen is not None:
             yield seen
         legal = [each for each in state.legal() if each != action]
         if legal and random.random() < OFF_PATH:
             astray = state.apply(legal[int(random.integers(len(legal)))])
             while not astray.complete:
-                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, ())
+                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, None)
                 if seen is not None:
                     yield seen
                 if random.random() > _FARTHER:
@@ -200,17 +178,12 @@ def _seen(
     task: Task,
     labeller: Labeller,
     judge: _Judge,
-    demonstrated: tuple[int, ...],
-    *,
-    own: bool = False,
+    own: tuple[int, ...] | None,
 ) -> Seen | None:
-    """The labels of a state; None where it has no completion to tell of: a bank has no term for one of its places.
-
-    `own`: guard and latency are those of the `demonstrated` program, which also stands in where nothing else does.
-    """
+    """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
     draw = int(labeller.budget * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
-    program = demonstrated if own or not drawn else drawn
+    program = own or drawn
     if not program:
         return None
     rows, _ = labeller.run(program)
