@@ -45,7 +45,7 @@ def play(make: Callable[[], Env[Any, Any]], policy: Play, episodes: int, *, seed
     would favour short ones.
     """
     count = min(episodes, AT_ONCE)
-    envs = Environments(make, count, seed=seed, purpose="evaluation")
+    envs = Environments(make, count, seed=seed, purpose="evaluation", keeps=False)
     quota = [episodes // count + (place < episodes % count) for place in range(count)]
     found: list[list[tuple[float, int]]] = [[] for _ in range(count)]
     try:

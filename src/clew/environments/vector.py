@@ -49,7 +49,12 @@ class Final(NamedTuple):
 class Environments:
     """`count` environments. After `reset` or `restore`, `step` them; the arrays are overwritten by each step."""
 
-    def __init__(self, make: Callable[[], Env[Any, Any]], count: int, *, seed: int, purpose: str = "episode") -> None:
+    def __init__(
+        self, make: Callable[[], Env[Any, Any]], count: int, *, seed: int, purpose: str = "episode", keeps: bool = True
+    ) -> None:
+        """`keeps`: whether environments that give and take their state are seeded once, and then follow their own
+        course from episode to episode (a curriculum); the others are seeded for every episode.
+        """
         self._envs = [make() for _ in range(count)]
         first = self._envs[0]
         self.name = first.spec.id if first.spec else type(first.unwrapped).__name__
@@ -79,6 +84,8 @@ class Environments:
         self.steps_taken = 0
         self._log: list[NDArray[Any]] = []
         self._begun = [0] * count
+        self._seeded = [False] * count
+        self._keeps = keeps and self.way == "state"
         self._limited = all(_limit(env) is not None for env in self._envs)
 
     def reset(self) -> None:
@@ -244,8 +251,10 @@ class Environments:
 
     def _begin(self, place: int) -> None:
         seed = key(self._seed, self._purpose, place, int(self.episodes[place])) % 2**31
+        again = self._keeps and self._seeded[place]
+        self._seeded[place] = True
         try:
-            observation, self.told[place] = self._envs[place].reset(seed=seed)
+            observation, self.told[place] = self._envs[place].reset(seed=None if again else seed)
             self._write(observation, self.observations[place])
         except Exception as error:
             raise fault(self.name, f"at the reset before episode {self.episodes[place]}", error) from error

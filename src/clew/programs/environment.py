@@ -5,7 +5,8 @@
 
 A step fills the leftmost open place of a partial program. An episode ends when the program is complete: the reward is 1
 where it fits all examples of the task, else 0. It is truncated where the program cannot be completed within `max_size`
-nodes. `info["action_mask"]` says which actions the grammar allows; another one ends the episode without reward.
+nodes. `info["action_mask"]` says which actions the grammar allows; another one ends the episode without reward. With
+the program complete, `info` also tells its `guard` (1: an error stopped it, or it breaks the contract) and `latency`.
 
 Tasks are drawn by weight, and weights follow success: a task that is solved now and then is drawn most, one that always
 or never is comes up less (`TaskSampler`). What is drawn is a function of seed, episode and the outcomes before it, and
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
-from clew.programs import features
+from clew.programs import features, machine
 from clew.programs.completions import Cases, Room, acts_of, cases_of, room_for, run_program
 from clew.programs.demonstrations import read
 from clew.programs.grammar import GRAMMARS, Grammar
+from clew.programs.judging import Judge, results_of
 from clew.programs.pretty import pretty
 from clew.programs.search.problem import Problem
 from clew.programs.states import State, legal_actions, start
@@ -133,6 +135,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._acts = acts_of(self.grammar)
         self._scale = features.scale(self.grammar)
         self._tasks: dict[int, tuple[NDArray[np.float32], Cases, Room]] = {}
+        self._judges: dict[int, Judge] = {}
         self._masks: dict[tuple[int, int], NDArray[np.int8]] = {}
         self._none = np.zeros(self.grammar.actions, np.int8)
         self._seed = self._episode = self.task = 0
@@ -162,6 +165,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if self._over:
             raise UsageError("The episode is over, or none has begun: call reset.")
         chosen, reward, terminated, truncated, solved = int(action), 0.0, False, False, False
+        outcome: dict[str, float] = {}
         if self._mask()[chosen] == 0:
             terminated = True
         else:
@@ -170,6 +174,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
                 terminated = True
                 share = self._share()
                 solved = share == 1.0
+                outcome = self._outcome()
                 reward = 1.0 if solved else self.shaping * share
             else:
                 truncated = self._state.size + len(self._state.holes) > self.max_size
@@ -179,7 +184,13 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         info = self._info()
         if self._over:
             info["solved"] = solved
+            info |= outcome
         return self._observation(), reward, terminated, truncated, info
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What observations and actions are, for the bundle of a policy: the same as of any guide of the grammar."""
+        return features.about(self.grammar)
 
     def render(self) -> Any:
         """The program so far, its open places as `?`."""
@@ -239,6 +250,20 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             found = features.of_task(problem, self.grammar), cases, room_for(len(problem.results))
             self._tasks[self.task] = found
         return found
+
+    def _outcome(self) -> dict[str, float]:
+        """Guard and latency of the complete program that was just run: as demonstrations have them of a completion."""
+        _, cases, room = self._prepared()
+        rows = room.results
+        if (rows[:, machine.ERROR] != machine.FINE).any():
+            return {"guard": 1.0}
+        problem = self.problems[self.task]
+        judge = self._judges.get(self.task)
+        if judge is None:
+            judge = self._judges[self.task] = Judge(problem.inputs, problem.output, problem.ensures, problem.arguments)
+        steps = float(rows[:, machine.STEPS].sum()) / len(cases.values)
+        fails = judge.fails(results_of(rows, room.lists, problem.output))
+        return {"guard": float(fails), "latency": features.latency_of(steps)}
 
     def _share(self) -> float:
         """The share of the examples that the complete program fits."""

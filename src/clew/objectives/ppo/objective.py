@@ -268,11 +268,9 @@ class PPO(Objective):
                 "kwargs": settings.arguments,
                 "max_episode_steps": settings.max_episode_steps,
             },
-            "actions": {
-                **prepared.actions.as_json(),
-                **({"names": list(prepared.action_names)} if prepared.action_names else {}),
-            },
+            "actions": prepared.actions.as_json(),
             "observation": {"kind": "flat", "size": prepared.observations.size},
+            **prepared.about,
         }
         return {**self.net.describe(), "about": about}
 
