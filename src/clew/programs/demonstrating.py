@@ -115,16 +115,19 @@ def demonstrate(
     *,
     exclude: frozenset[str] = frozenset(),
     sizes: Mapping[int, float] | None = None,
+    per_pool: int = POOL,
     budget: int = BUDGET,
     tell: Callable[[], None] = lambda: None,
 ) -> Demonstrations:
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
 
-    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `budget`:
-    completions of a state that its value is about.
+    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `per_pool`:
+    programs drawn for the same arguments. `budget`: completions of a state that its value is about.
     """
     items = []
-    for number, made in enumerate(draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, tell=tell)):
+    for number, made in enumerate(
+        draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, per_pool=per_pool, tell=tell)
+    ):
         random = generator(seed, "states", number)
         labeller = made.pool.labeller(made.drawn, budget)
         states = tuple(_states(random, made.task, made.drawn.actions, labeller, grammar))

@@ -27,7 +27,7 @@ from clew.programs.demonstrating import demonstrate, demonstration, draw_tasks
 from clew.programs.demonstrations import Demonstration, Demonstrations, read, write
 from clew.programs.grammar import FULL, INPUTS, Grammar
 from clew.programs.guidance import BundleGuide, Guide
-from clew.programs.held_out import computes, shipped
+from clew.programs.held_out import PER_POOL, computes, shipped
 from clew.programs.parse import parse_expression
 from clew.programs.pretty import pretty
 from clew.programs.search.gain import run_all
@@ -47,6 +47,8 @@ _EVER = 1e6
 """Seconds: a search of the loop ends by its nodes, so that a busy machine changes nothing."""
 _LEAST = 0.02
 """What the weight of a size never falls below, next to p (1 - p) of the share p that was solved."""
+_PER_POOL = 24
+"""Tasks that are drawn for the same arguments: few, since a loop has few tasks in all."""
 _CURVE = files.json_output("the curve of a loop", "rounds", "baseline")
 
 
@@ -129,6 +131,7 @@ class _Loop:
             purpose="loop: held out",
             sizes=self._sizes(self._plan.largest),
             exclude=shipped(),
+            per_pool=PER_POOL,
         )
         self._write_tasks(self._held_out, [made.task for made in drawn])
 
@@ -140,6 +143,7 @@ class _Loop:
             self._grammar,
             sizes=self._sizes(plan.demonstrated),
             exclude=self._never_learnt(),
+            per_pool=_PER_POOL,
         )
         write(self._evidence(0), made)
 
@@ -155,6 +159,7 @@ class _Loop:
             purpose=f"loop: {_round(number)}",
             sizes=weights,
             exclude=self._never_learnt() | computes(task for tasks in earlier for task in tasks),
+            per_pool=_PER_POOL,
         )
         self._write_tasks(self._place("tasks", number, "jsonl"), [*again, *(made.task for made in drawn)])
 

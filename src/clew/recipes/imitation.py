@@ -85,7 +85,7 @@ class ImitationTraining(Training):
 
 
 class SynthesisLoop(Section):
-    """What `clew loop` does: short programs are demonstrated, then rounds in which what the model solves is evidence."""
+    """What `clew loop` does: short programs are demonstrated, then rounds in which what is solved becomes evidence."""
 
     rounds: int = pydantic.Field(default=3, ge=0)
     """Rounds after the demonstrations."""
