@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from clew.core.errors import UsageError
 from clew.programs import machine
 from clew.programs.grammar import NONTERMINALS, Grammar
 from clew.programs.interpret import Arguments
@@ -377,7 +378,10 @@ class Labeller:
     budget: int = BUDGET
 
     def completions(self, state: State, draw: int) -> tuple[int, tuple[int, ...], int]:
-        """(value, the actions of completion number `draw`, how many were tried) of a state that is not complete."""
+        """(value, the actions of completion number `draw`, how many were tried) of a state that is not complete.
+
+        Where the bank has nothing that fits an open place, no completion is tried and no actions are given.
+        """
         drawn = np.zeros(_MOST + 1, np.int64)
         holes = np.array([hole.nonterminal for hole in reversed(state.holes)], np.int64)
         path = np.array(state.actions, np.int64)
@@ -387,6 +391,11 @@ class Labeller:
         return int(value), tuple(drawn[:length].tolist()), int(tried)
 
     def run(self, actions: Sequence[int]) -> tuple[Words, int]:
-        """Run a program: int64 [cases, 4] as `machine` says (until the next call), and how many cases it fits."""
+        """Run a program: int64 [cases, 4] as `machine` says (until the next call), and how many cases it fits.
+
+        Raises `UsageError` for no actions, and for more than there is room for.
+        """
+        if not 0 < len(actions) <= _MOST:
+            raise UsageError(f"A program here has from 1 to {_MOST} nodes, not {len(actions)}.")
         fitted = run_program(np.array(actions, np.int64), len(actions), self.acts, self.cases, self.room)
         return self.room.results, int(fitted)

@@ -135,12 +135,16 @@ def _states(
     judge, state = Judge(task.inputs, task.output, task.ensures, arguments), start(task, grammar)
     for action in actions:
         own = tuple(actions) if random.random() < _OWN else None
-        yield _seen(random, state, action, task, labeller, judge, own)
+        seen = _seen(random, state, action, task, labeller, judge, own)
+        if seen is not None:
+            yield seen
         legal = [each for each in state.legal() if each != action]
         if legal and random.random() < OFF_PATH:
             astray = state.apply(legal[int(random.integers(len(legal)))])
             while not astray.complete:
-                yield _seen(random, astray, NO_ACTION, task, labeller, judge, None)
+                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, None)
+                if seen is not None:
+                    yield seen
                 if random.random() > _FARTHER:
                     break
                 legal = list(astray.legal())
@@ -156,10 +160,13 @@ def _seen(
     labeller: Labeller,
     judge: Judge,
     own: tuple[int, ...] | None,
-) -> Seen:
+) -> Seen | None:
+    """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
     draw = int(labeller.budget * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
-    program = own if own is not None else drawn
+    program = own or drawn
+    if not program:
+        return None
     rows, _ = labeller.run(program)
     if (rows[:, machine.ERROR] != machine.FINE).any():
         return Seen(state.actions, action, value, 1, None)

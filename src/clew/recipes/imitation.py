@@ -118,6 +118,7 @@ PLAYBOOK = Playbook(
         "data.grammar": "small",
         "data.held_out_fraction": 0.25,
         "model.layers": 1,
-        "model.layer_norm": False,
+        "model.activation": "tanh",
+        "weights.task_alone": 0.25,
     },
 )

@@ -12,6 +12,7 @@ lower, that is, what is outside of them costs more. So productions are taken by 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -37,19 +38,15 @@ class Shape(NamedTuple):
     """[actions, scopes, 3]: the contexts of an action's arguments, -1 where there are fewer."""
 
 
-_SHAPES: dict[str, Shape] = {}
-
-
+@cache
 def shape_of(grammar: Grammar) -> Shape:
     """The grammar's contexts as arrays."""
-    if grammar.name not in _SHAPES:
-        contexts = np.array(grammar.contexts, np.int32)
-        below = np.full((grammar.actions, 3, 3), -1, np.int32)
-        for place, context in enumerate(grammar.contexts):
-            if context.parent >= 0:
-                below[context.parent, context.scope, context.argument] = place
-        _SHAPES[grammar.name] = Shape(contexts, below)
-    return _SHAPES[grammar.name]
+    contexts = np.array(grammar.contexts, np.int32)
+    below = np.full((grammar.actions, 3, 3), -1, np.int32)
+    for place, context in enumerate(grammar.contexts):
+        if context.parent >= 0:
+            below[context.parent, context.scope, context.argument] = place
+    return Shape(contexts, below)
 
 
 def legal_mask(grammar: Grammar, legal: tuple[tuple[int, ...], ...]) -> NDArray[np.bool_]:
@@ -71,7 +68,7 @@ def quantized(
     total = probability.sum(axis=1, keepdims=True)
     choices = np.maximum(mask.sum(axis=1, keepdims=True), 1)
     probability = (1 - floor) * probability / np.where(total > 0, total, 1.0) + floor / choices
-    costs = np.maximum(1, np.rint(-np.log(probability) * quanta))
+    costs = np.maximum(1, np.rint(-np.log(np.where(probability > 0, probability, 1e-300)) * quanta))
     return np.where(mask, costs, -1).astype(np.int32)
 
 

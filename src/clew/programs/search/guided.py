@@ -14,21 +14,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.core.errors import ClewError, UsageError
+from clew.core.errors import UsageError
 from clew.programs import features
-from clew.programs.grammar import GRAMMARS, Production
+from clew.programs.grammar import GRAMMARS, NONTERMINALS, Production
 from clew.programs.guidance import Guide
 from clew.programs.pretty import pretty
 from clew.programs.primitives import Type
-from clew.programs.search.costs import FLOOR, QUANTA, inside_costs, legal_mask, quantized
+from clew.programs.search.costs import FLOOR, QUANTA, inside_costs, legal_mask, quantized, shape_of
 from clew.programs.search.enumeration import enumerate_programs
 from clew.programs.search.partial import Partials
 from clew.programs.search.problem import Budget, Found, Line, Problem, legal_of
 from clew.programs.states import State, start
+from clew.programs.syntax import ProgramError
 
 SEARCHES = ("auto", "enumerate", "grammar", "best-first", "beam")
 LONGEST_PROGRAM = 30
@@ -108,26 +110,53 @@ def _ready(name: str) -> None:
     Partials(problem, grammar).look(state.apply(action))
 
 
+class _Step(NamedTuple):
+    """A state that may be: one action after one that was expanded. It is made when its turn comes."""
+
+    priority: float
+    order: int
+    cost: float
+    """-log p of the actions up to this one."""
+    before: State
+    action: int
+    """`_BEGIN`: `before` itself."""
+    open_places: float
+    """The least that the open places cost."""
+
+
+_BEGIN = -1
+
+
 class _Walk:
-    """What best-first and beam share: expanding states in batches, and the account."""
+    """What best-first and beam share: making and expanding states in batches, and the account."""
 
     def __init__(self, problem: Problem, guide: Guide, terms: Terms, budget: Budget) -> None:
         if not problem.results:
-            raise ClewError(f"{problem.name} has no results to find a program for.")
+            raise ProgramError(f"{problem.name} has no results to find a program for.")
         _ready(guide.grammar.name)
         self.begun = time.perf_counter()
         self.problem, self.guide, self.terms, self.budget = problem, guide, terms, budget
         self.partials = Partials(problem, guide.grammar)
         self.task = features.of_task(problem, guide.grammar)
-        self.least = np.zeros(len(guide.grammar.contexts))
+        grammar = guide.grammar
+        least = np.zeros(len(grammar.contexts))
         if terms.open_places:
-            mask = legal_mask(guide.grammar, legal_of(problem, guide.grammar))
-            costs = quantized(guide.weights(problem), mask)
-            self.least = inside_costs(guide.grammar, costs) / QUANTA
+            costs = quantized(guide.weights(problem), legal_mask(grammar, legal_of(problem, grammar)))
+            least = np.minimum(inside_costs(grammar, costs) / QUANTA, 1e6)
+        self.least: list[float] = least.tolist()
+        below = shape_of(grammar).below
+        holes = np.where(below >= 0, least[below], 0.0).sum(axis=2)
+        self.least_below: list[list[float]] = holes.tolist()
+        self.terminal = [not production.primitive for production in grammar.productions]
         self.nodes = 0
+        self.order = itertools.count()
         self.seen: set[object] = set()
         self.lines: list[Line] = []
         self.program: State | None = None
+
+    def done(self) -> bool:
+        """Whether a program was found or a bound is met."""
+        return self.program is not None or bool(self.over)
 
     @property
     def over(self) -> str:
@@ -136,37 +165,56 @@ class _Walk:
             return "nodes"
         return "seconds" if time.perf_counter() - self.begun >= self.budget.seconds else ""
 
-    def expand(self, states: Sequence[State], costs: Sequence[float]) -> list[tuple[float, float, State]]:
-        """(priority, -log p so far, state) of every new state one action further; `program` is set where one fits.
+    def first(self) -> _Step:
+        """The whole program open."""
+        state = start(self.problem, self.guide.grammar)
+        return _Step(0.0, next(self.order), 0.0, state, _BEGIN, self.least[state.hole.context])
 
-        `costs`: -log p of the actions that led to each of `states`.
-        """
+    def make(self, step: _Step) -> State | None:
+        """The state of a step; None for one that is known already, or that a finished part of errs on an example."""
+        if step.action == _BEGIN:
+            return step.before
+        state = step.before.apply(step.action)
+        known = self.partials.look(state)
+        if known.key is None or known.key in self.seen:
+            return None
+        self.seen.add(known.key)
+        return state
+
+    def expand(self, steps: Sequence[_Step], states: Sequence[State]) -> list[_Step]:
+        """Every step from `states`, which `steps` led to; `program` is set where a complete one fits."""
         scores = self.guide.of_states(self.task, states)
         self.nodes += len(states)
         beside = self._beside(scores.value, scores.guard_logits, scores.latency)
-        children: list[tuple[float, float, State]] = []
-        for state, cost, logits, more in zip(states, costs, scores.policy_logits, beside, strict=True):
+        following: list[_Step] = []
+        for step, state, logits, more in zip(steps, states, scores.policy_logits, beside, strict=True):
             legal = list(state.legal())
             chances = logits[legal].astype(np.float64)
             chances = np.exp(chances - chances.max())
             chances = (1 - FLOOR) * chances / chances.sum() + FLOOR / len(legal)
-            for action, step in zip(legal, (-np.log(chances)).tolist(), strict=True):
-                child = state.apply(action)
-                if child.size + len(child.holes) > LONGEST_PROGRAM:
+            hole = state.hole
+            scope = NONTERMINALS[hole.nonterminal].scope
+            rest = step.open_places - self.least[hole.context]
+            last = len(state.holes) == 1
+            longest = LONGEST_PROGRAM - state.size - len(state.holes)
+            for action, cost in zip(legal, (-np.log(chances)).tolist(), strict=True):
+                if last and self.terminal[action]:
+                    if self._fits(state.apply(action)):
+                        return following
                     continue
-                known = self.partials.look(child)
-                if known.key is None or known.key in self.seen:
+                if longest < 0:
                     continue
-                self.seen.add(known.key)
-                if known.values is not None:
-                    if known.values == self.problem.results:
-                        self.program = child
-                        return children
-                    continue
-                open_places = sum(self.least[hole.context] for hole in child.holes)
-                priority = cost + step + more + self.terms.open_places * float(open_places)
-                children.append((priority, cost + step, child))
-        return children
+                open_places = rest + self.least_below[action][scope]
+                so_far = step.cost + cost
+                priority = so_far + more + self.terms.open_places * open_places
+                following.append(_Step(priority, next(self.order), so_far, state, action, open_places))
+        return following
+
+    def _fits(self, state: State) -> bool:
+        if self.partials.look(state).values != self.problem.results:
+            return False
+        self.program = state
+        return True
 
     def _beside(
         self, value: NDArray[np.float32], guard: NDArray[np.float32], latency: NDArray[np.float32]
@@ -212,26 +260,32 @@ def best_first(
 ) -> Found:
     """Always expand the `batch` most promising partial programs. Nodes are states expanded."""
     walk = _Walk(problem, guide, terms or Terms(), budget or Budget())
-    order = itertools.count()
-    queue: list[tuple[float, int, float, State]] = [(0.0, next(order), 0.0, start(problem, guide.grammar))]
+    queue = [walk.first()]
     cost, told = 0.0, 0
-    while queue and not walk.over:
-        taken = [heapq.heappop(queue) for _ in range(min(batch, len(queue), walk.budget.nodes - walk.nodes))]
-        cost = taken[0][0]
-        if walk.nodes >= told:
-            walk.tell(cost, len(queue), taken[0][3], trace)
-            told = walk.nodes + _TRACED
-        for priority, so_far, child in walk.expand([each[3] for each in taken], [each[2] for each in taken]):
-            heapq.heappush(queue, (priority, next(order), so_far, child))
-        if walk.program is not None:
-            break
-        if len(queue) * _STATE_BYTES > walk.budget.memory:
+    while queue and not walk.done():
+        if len(queue) * _STEP_BYTES > walk.budget.memory:
             return walk.found("best-first", "memory", cost, len(queue))
+        steps: list[_Step] = []
+        states: list[State] = []
+        while queue and len(states) < min(batch, walk.budget.nodes - walk.nodes):
+            step = heapq.heappop(queue)
+            state = walk.make(step)
+            if state is not None:
+                steps.append(step)
+                states.append(state)
+        if not states:
+            break
+        cost = steps[0].priority
+        if walk.nodes >= told:
+            walk.tell(cost, len(queue), states[0], trace)
+            told = walk.nodes + _TRACED
+        for step in walk.expand(steps, states):
+            heapq.heappush(queue, step)
     return walk.found("best-first", walk.over or "cost", cost, len(queue))
 
 
-_STATE_BYTES = 2000
-"""About what a waiting state and its key take."""
+_STEP_BYTES = 700
+"""About what a waiting step and its share of the keys take."""
 
 
 def beam(
@@ -240,30 +294,43 @@ def beam(
     *,
     budget: Budget | None = None,
     width: int = 256,
+    batch: int = 64,
     terms: Terms | None = None,
     trace: Callable[[Line], None] | None = None,
 ) -> Found:
-    """Keep the `width` most promising partial programs of each length; twice as many when all have ended in vain."""
+    """Keep the `width` most promising partial programs of each length; twice as many where all have ended in vain."""
     walk = _Walk(problem, guide, terms or Terms(), budget or Budget())
     cost = 0.0
     while True:
-        level: list[tuple[float, float, State]] = [(0.0, 0.0, start(problem, guide.grammar))]
-        pruned = False
-        while level and not walk.over:
-            cost = level[0][0]
-            walk.tell(cost, len(level), level[0][2], trace)
-            following: list[tuple[float, float, State]] = []
-            for begin in range(0, len(level), 64):
-                part = level[begin : begin + 64][: max(0, walk.budget.nodes - walk.nodes)]
-                if not part or walk.over:
+        waiting, pruned = [walk.first()], False
+        while waiting and not walk.done():
+            steps, states = _kept(walk, waiting, width)
+            pruned = pruned or len(steps) == width
+            if not steps:
+                break
+            cost = steps[0].priority
+            walk.tell(cost, len(steps), states[0], trace)
+            waiting = []
+            for begin in range(0, len(steps), batch):
+                end = min(begin + batch, begin + walk.budget.nodes - walk.nodes)
+                if walk.done():
                     break
-                following += walk.expand([each[2] for each in part], [each[1] for each in part])
-                if walk.program is not None:
-                    return walk.found("beam", "found", cost, width)
-            following.sort(key=lambda each: each[0])
-            pruned = pruned or len(following) > width
-            level = following[:width]
-        if walk.over or not pruned:
+                waiting += walk.expand(steps[begin:end], states[begin:end])
+        if walk.done() or not pruned:
             return walk.found("beam", walk.over or "cost", cost, width)
         width *= 2
         walk.seen.clear()
+
+
+def _kept(walk: _Walk, waiting: list[_Step], width: int) -> tuple[list[_Step], list[State]]:
+    """The states of the `width` best steps whose states are new."""
+    steps: list[_Step] = []
+    states: list[State] = []
+    for step in sorted(waiting):
+        state = walk.make(step)
+        if state is not None:
+            steps.append(step)
+            states.append(state)
+            if len(steps) == width:
+                break
+    return steps, states
