@@ -38,6 +38,8 @@ SMALL = {
     "evaluate traces": "--max-tokens 8 --threads 1",
     "loop (?!arithmetic)": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 --eval-games 2 "
     "--evaluation-games 2 --replay-window 0 --max-reuse 0",
+    "train guide": "--max-steps 2 --hidden-dim 16 --threads 1",
+    "evaluate programs": "--at-most 2 --seconds 0.2 --limit 200",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
     "evaluate games": "--games 4",
     "games check": "--games 3",

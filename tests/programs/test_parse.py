@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clew.core.randomness import generator
@@ -34,6 +34,7 @@ def one(value: int) -> Literal:
         ("take -1 xs", call("take", one(-1), XS)),
         ("length xs -1", call("sub", call("length", XS), one(1))),
         ("flag || flag && n < 2", call("or", Variable("flag"), call("and", Variable("flag"), call("lt", N, one(2))))),
+        ("n + " + "0" * 5000 + "2", call("add", N, one(2))),
         ("n > 2", call("lt", one(2), N)),
         ("n >= 2", call("le", one(2), N)),
         ("n != 2", call("not", call("eq", N, one(2)))),
@@ -60,6 +61,9 @@ def test_what_is_printed_has_no_parenthesis_too_many() -> None:
         "flag && (flag || not flag)",
         r"fold (\x y -> x * 10 + y) 0 xs",
         "(n < 1 || flag) && even (n + 1)",
+        "n != 1 && not flag",
+        "not (n != 1) || flag",
+        r"all (\x -> x != n + 1) xs",
     ):
         assert pretty(parse_expression(text, (*NAMES, "k"))) == text
 
@@ -79,7 +83,7 @@ def trees(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     return st.one_of(calls, calls, lambdas)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(leaves, trees, max_leaves=16))
 def test_every_tree_is_printed_and_read_again(expr: Expr) -> None:
     assert parse_expression(pretty(expr), NAMES) == expr
@@ -144,7 +148,7 @@ def test_what_is_said_of_a_text_that_is_no_program(text: str, said: str) -> None
 
 
 @given(st.text(alphabet="nxsy01 ()\\->+*<=|&!#[],sumaptke\n", max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_is_a_tree_or_a_sentence(text: str) -> None:
     try:
         expr = parse_expression(text, NAMES)

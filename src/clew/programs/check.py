@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from clew.core.errors import nearest
 from clew.programs.pretty import pretty
-from clew.programs.primitives import LARGEST, PRIMITIVES, FunctionType, Type
+from clew.programs.primitives import LARGEST, PRIMITIVES, FunctionType, Primitive, Type
 from clew.programs.syntax import Expr, Inputs, Lambda, Literal, ProgramError, Variable, spoken_count
 
 Fault: TypeAlias = Callable[[int, str], ProgramError]
@@ -59,38 +59,44 @@ def _type_of(expr: Expr, scope: Mapping[str, Type], fault: Fault) -> Type:
             expr.place,
             f"'{primitive.name}' takes {spoken_count(len(primitive.parameters))}, here {len(expr.arguments)}.",
         )
-    for position, (argument, parameter) in enumerate(zip(expr.arguments, primitive.parameters, strict=True)):
-        which = f"the {_ORDINALS[position]} argument of '{primitive.symbol or primitive.name}'"
+    for position, parameter in enumerate(primitive.parameters):
+        argument = expr.arguments[position]
         if isinstance(parameter, FunctionType):
-            _check_function(argument, parameter, which, scope, fault)
+            _check_function(argument, parameter, primitive, position, scope, fault)
         elif isinstance(argument, Lambda):
+            which = _which(primitive, position)
             raise fault(argument.place, f"{which} is {SPOKEN[parameter]}, and {_shown(argument)} is a function.")
         else:
             found = _type_of(argument, scope, fault)
             if found is not parameter:
+                which = _which(primitive, position)
                 raise fault(
                     argument.place, f"{which} is {SPOKEN[parameter]}, and {_shown(argument)} is {SPOKEN[found]}."
                 )
     return primitive.result
 
 
-def _check_function(argument: Expr, wanted: FunctionType, which: str, scope: Mapping[str, Type], fault: Fault) -> None:
-    names = "one number" if wanted.parameters == 1 else "two numbers"
-    form = "(\\x -> ...)" if wanted.parameters == 1 else "(\\x y -> ...)"
-    if not isinstance(argument, Lambda):
-        raise fault(argument.place, f"{which} is a function of {names}, {form}, and {_shown(argument)} is none.")
-    if len(argument.parameters) != wanted.parameters:
-        raise fault(
-            argument.place,
-            f"{which} is a function of {names}, {form}, and this lambda has {len(argument.parameters)}.",
-        )
-    result = _type_of(argument.body, {**scope, **dict.fromkeys(argument.parameters, Type.INT)}, fault)
-    if result is not wanted.result:
+def _which(primitive: Primitive, position: int) -> str:
+    return f"the {_ORDINALS[position]} argument of '{primitive.symbol or primitive.name}'"
+
+
+def _check_function(
+    argument: Expr, wanted: FunctionType, primitive: Primitive, position: int, scope: Mapping[str, Type], fault: Fault
+) -> None:
+    if isinstance(argument, Lambda) and len(argument.parameters) == wanted.parameters:
+        result = _type_of(argument.body, {**scope, **dict.fromkeys(argument.parameters, Type.INT)}, fault)
+        if result is wanted.result:
+            return
         raise fault(
             argument.body.place,
-            f"{which} is a function that gives {SPOKEN[wanted.result]}, and {_shown(argument.body)} is "
-            f"{SPOKEN[result]}.",
+            f"{_which(primitive, position)} is a function that gives {SPOKEN[wanted.result]}, and "
+            f"{_shown(argument.body)} is {SPOKEN[result]}.",
         )
+    form = "one number, (\\x -> ...)" if wanted.parameters == 1 else "two numbers, (\\x y -> ...)"
+    said = (
+        f"this lambda has {len(argument.parameters)}" if isinstance(argument, Lambda) else f"{_shown(argument)} is none"
+    )
+    raise fault(argument.place, f"{_which(primitive, position)} is a function of {form}, and {said}.")
 
 
 def _shown(expr: Expr) -> str:

@@ -33,16 +33,17 @@ def check(task: Task, program: Program | Expr, arguments: Sequence[Any], limits:
     """What is wrong with a program's result for these arguments, a sentence each.
 
     The program fails with an error, or what it gives is not as `ensures` says. Of arguments that do not meet `requires`
-    nothing is asked, and nothing is wrong. Raises `ProgramError` for arguments or a program that are not the task's.
+    nothing is asked, and nothing is wrong. `limits` are the program's. Raises `ProgramError` for arguments or a program
+    that are not the task's.
     """
-    if required(task, arguments, limits):
+    if required(task, arguments):
         return []
     if not isinstance(program, Program):
         program = _compiled(program, task.inputs)
     outcome = program.run(arguments, limits)
     if outcome.value is None:
-        return [f"for {_shown(arguments)} the program fails: {outcome.error}."]
-    return ensured(task, arguments, outcome.value, limits)
+        return [f"for {_shown(task.inputs, arguments)} the program fails: {outcome.error}."]
+    return ensured(task, arguments, outcome.value)
 
 
 def _failures(
@@ -52,14 +53,15 @@ def _failures(
     for contract in contracts:
         outcome = _compiled(contract, inputs).run(arguments, limits)
         if outcome.value is None:
-            found.append(f"'{keyword} {pretty(contract)}' fails for {_shown(arguments)}: {outcome.error}.")
+            found.append(f"'{keyword} {pretty(contract)}' fails for {_shown(inputs, arguments)}: {outcome.error}.")
         elif outcome.value is False:
-            found.append(f"'{keyword} {pretty(contract)}' does not hold for {_shown(arguments)}.")
+            found.append(f"'{keyword} {pretty(contract)}' does not hold for {_shown(inputs, arguments)}.")
     return found
 
 
-def _shown(arguments: Sequence[Any]) -> str:
-    return ", ".join(pretty_value(freeze(argument)) for argument in arguments)
+def _shown(inputs: Inputs, arguments: Sequence[Any]) -> str:
+    named = zip(inputs, arguments, strict=True)
+    return ", ".join(f"{name} = {pretty_value(freeze(argument))}" for (name, _), argument in named)
 
 
 def contradictions(task: Task, limits: Limits = LIMITS) -> list[ProgramError]:

@@ -14,6 +14,7 @@ all examples, null where an error stopped it. A file without states holds tasks 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -256,3 +257,19 @@ def fingerprint(found: Demonstrations) -> str:
 def problems(found: Iterable[Demonstration]) -> list[Problem]:
     """The tasks as a search is given them."""
     return [each.problem for each in found]
+
+
+def figures(found: Demonstrations) -> dict[str, Any]:
+    """Counts and shares: tasks, states, sizes of programs, labels on and off the way."""
+    states = [seen for each in found.items for seen in each.states]
+    on, off = ([seen for seen in states if (seen.action >= 0) is way] for way in (True, False))
+    sizes = Counter(len(each.actions) for each in found.items)
+    return {
+        "tasks": len(found),
+        "states": len(states),
+        "grammar": found.grammar.name,
+        "sizes": {str(size): sizes[size] for size in sorted(sizes)},
+        "solvable": sum(seen.value for seen in on) / max(1, len(on)),
+        "solvable_off_path": sum(seen.value for seen in off) / max(1, len(off)),
+        "failing": sum(seen.guard for seen in states) / max(1, len(states)),
+    }

@@ -183,7 +183,12 @@ def _list_numbers(lists: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[N
     if not values.size:
         return values, [0.0] * 5
     extremes = [_squeezed(float(values.min())), _squeezed(float(values.max()))]
-    return values, [sizes.mean() / 10, _squeezed(float(values.mean())), *extremes, float((values < 0).mean())]
+    return values, [
+        2 * _squeezed(float(sizes.mean())),
+        _squeezed(float(values.mean())),
+        *extremes,
+        float((values < 0).mean()),
+    ]
 
 
 def _raw(problem: Problem, roles: Roles) -> Row:

@@ -44,8 +44,12 @@ class Guide(Protocol):
         """-log p [contexts, actions] of each production in each context of `grammar`; inf where it is illegal."""
         ...
 
-    def scores(self, features: NDArray[np.float32]) -> Scores:
-        """What is said of states, given their features float32 [n, input_dim]."""
+    def scores(self, rows: NDArray[np.float32]) -> Scores:
+        """What is said of states, given their features, float32 [n, input_dim]."""
+        ...
+
+    def of_states(self, task: features.Row, partial: Sequence[states.State]) -> Scores:
+        """What is said of partial programs of a task, given its part of the features (`features.of_task`)."""
         ...
 
     def refresh(self) -> bool:
@@ -77,10 +81,14 @@ class UniformGuide:
         shape = (len(self.grammar.contexts), self.grammar.actions)
         return weights_of(np.zeros(shape, np.float32), problem, self.grammar)
 
-    def scores(self, features: NDArray[np.float32]) -> Scores:
+    def scores(self, rows: NDArray[np.float32]) -> Scores:
         """Nothing is known."""
-        zeros = np.zeros(len(features), np.float32)
-        return Scores(np.zeros((len(features), self.grammar.actions), np.float32), zeros, zeros, zeros)
+        zeros = np.zeros(len(rows), np.float32)
+        return Scores(np.zeros((len(rows), self.grammar.actions), np.float32), zeros + 1, zeros, zeros)
+
+    def of_states(self, task: features.Row, partial: Sequence[states.State]) -> Scores:
+        """Nothing is known."""
+        return self.scores(np.zeros((len(partial), 0), np.float32))
 
     def refresh(self) -> bool:
         """Nothing changes."""
@@ -101,6 +109,11 @@ class FrequencyGuide(UniformGuide):
     def weights(self, problem: Problem) -> NDArray[np.float32]:
         """-log of the smoothed shares among the legal actions."""
         return weights_of(self._logits, problem, self.grammar)
+
+    def of_states(self, task: features.Row, partial: Sequence[states.State]) -> Scores:
+        """The shares in the context of each state's hole; of the rest nothing is known."""
+        logits = self._logits[[state.hole.context for state in partial]]
+        return super().of_states(task, partial)._replace(policy_logits=logits)
 
 
 def counts_of(
@@ -141,12 +154,16 @@ class BundleGuide:
         rows = features.of_contexts(features.of_task(problem, self.grammar), self.grammar)
         return weights_of(self.scores(rows).policy_logits, problem, self.grammar)
 
-    def scores(self, features: NDArray[np.float32]) -> Scores:
+    def scores(self, rows: NDArray[np.float32]) -> Scores:
         """What the model says of states [n, input_dim]. Raises `BundleError` where it gives NaN."""
         model = self._hot.model
         if model is None:
             raise BundleError(f"There is no model {self._hot.path}.")
-        return Scores(*model.evaluate(features))
+        return Scores(*model.evaluate(rows))
+
+    def of_states(self, task: features.Row, partial: Sequence[states.State]) -> Scores:
+        """What the model says of partial programs, in one call."""
+        return self.scores(np.stack([features.of_state(task, state) for state in partial]))
 
     def refresh(self) -> bool:
         """Look at the file; return whether another model is in service now."""

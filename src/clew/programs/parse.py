@@ -138,10 +138,11 @@ class Reader:
         digits = self.next
         if digits.kind != "number":
             raise self.fault(f"expected a whole number, here {digits}.")
-        if len(digits.text.lstrip("0")) > 10 or int(digits.text) > LARGEST:
+        spelled = digits.text.lstrip("0") or "0"
+        if len(spelled) > 10 or int(spelled) > LARGEST:
             raise self.fault(f"the number is further from 0 than {LARGEST}, which no number here may be.")
         self.take()
-        return sign * int(digits.text), place
+        return sign * int(spelled), place
 
     def new_name(self, what: str) -> Token:
         """A word that names something new."""

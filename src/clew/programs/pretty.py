@@ -28,12 +28,15 @@ def _text(expr: Expr, level: float) -> str:
 
 
 def _call(expr: Call, level: float) -> str:
-    symbol = PRIMITIVES[expr.primitive].symbol
+    primitive, arguments = expr.primitive, expr.arguments
+    symbol = PRIMITIVES[primitive].symbol
+    if primitive == "not" and isinstance(inner := arguments[0], Call) and inner.primitive == "eq":
+        primitive, arguments, symbol = "eq", inner.arguments, "!="
     if not symbol:
-        text = " ".join([expr.primitive, *(_text(argument, _TIGHTEST) for argument in expr.arguments)])
+        text = " ".join([primitive, *(_text(argument, _TIGHTEST) for argument in arguments)])
         return text if level <= _CALL else f"({text})"
-    own = LEVELS[expr.primitive]
-    left, right = expr.arguments
+    own = LEVELS[primitive]
+    left, right = arguments
     beside = own + 1 if own == _CHAINS_NOT else own
     second = _text(right, own + 1)
     if isinstance(right, Literal) and second.startswith("-"):

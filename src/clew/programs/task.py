@@ -158,7 +158,23 @@ def format_task(task: Task) -> str:
 @cache
 def shipped_tasks() -> tuple[Task, ...]:
     """The tasks that ship, from the easiest to the hardest: by the size of the reference, then by name."""
-    return tuple(sorted(map(load_task, TASKS.glob(f"*{SUFFIX}")), key=lambda task: (task.level, task.name)))
+    return load_folder(TASKS)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or the `.dsl` files of a folder by name. Raises `ProgramError` for a folder without any."""
+    if not files.is_folder(path):
+        return [path]
+    with files.sentences_for(path, "read"):
+        found = sorted(path.glob(f"*{SUFFIX}"))
+    if not found:
+        raise ProgramError(f"The folder {files.printable(path)} holds no {SUFFIX} files.")
+    return found
+
+
+def load_folder(folder: Path) -> tuple[Task, ...]:
+    """The tasks of a folder, by the size of the reference, then by name. Raises `ProgramError`, also for none."""
+    return tuple(sorted(map(load_task, files_of(folder)), key=lambda task: (task.level, task.name)))
 
 
 def find_task(name: str) -> Task:

@@ -78,6 +78,10 @@ class ImitationTraining(Training):
     """Steps between checkpoints; an evaluation that improves makes one too."""
     patience: int = pydantic.Field(default=0, ge=0)
     """Evaluations without improvement after which the run stops early; 0: never."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward and backward pass; weights stay float32. auto: bfloat16 where it is native."""
+    compile: Literal["auto", "yes", "no"] = "no"
+    """torch.compile of the loss. auto: where a compiler is installed and the run is long enough to pay for it."""
 
 
 class ImitationRecipe(ReportedRecipe):
@@ -114,6 +118,7 @@ PLAYBOOK = Playbook(
         "data.grammar": "small",
         "data.held_out_fraction": 0.25,
         "model.layers": 1,
-        "model.layer_norm": False,
+        "model.activation": "tanh",
+        "weights.task_alone": 0.25,
     },
 )

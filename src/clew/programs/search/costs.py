@@ -12,6 +12,7 @@ lower, that is, what is outside of them costs more. So productions are taken by 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -37,19 +38,15 @@ class Shape(NamedTuple):
     """[actions, scopes, 3]: the contexts of an action's arguments, -1 where there are fewer."""
 
 
-_SHAPES: dict[str, Shape] = {}
-
-
+@cache
 def shape_of(grammar: Grammar) -> Shape:
     """The grammar's contexts as arrays."""
-    if grammar.name not in _SHAPES:
-        contexts = np.array(grammar.contexts, np.int32)
-        below = np.full((grammar.actions, 3, 3), -1, np.int32)
-        for place, context in enumerate(grammar.contexts):
-            if context.parent >= 0:
-                below[context.parent, context.scope, context.argument] = place
-        _SHAPES[grammar.name] = Shape(contexts, below)
-    return _SHAPES[grammar.name]
+    contexts = np.array(grammar.contexts, np.int32)
+    below = np.full((grammar.actions, 3, 3), -1, np.int32)
+    for place, context in enumerate(grammar.contexts):
+        if context.parent >= 0:
+            below[context.parent, context.scope, context.argument] = place
+    return Shape(contexts, below)
 
 
 def legal_mask(grammar: Grammar, legal: tuple[tuple[int, ...], ...]) -> NDArray[np.bool_]:
@@ -71,7 +68,7 @@ def quantized(
     total = probability.sum(axis=1, keepdims=True)
     choices = np.maximum(mask.sum(axis=1, keepdims=True), 1)
     probability = (1 - floor) * probability / np.where(total > 0, total, 1.0) + floor / choices
-    costs = np.maximum(1, np.rint(-np.log(probability) * quanta))
+    costs = np.maximum(1, np.rint(-np.log(np.where(probability > 0, probability, 1e-300)) * quanta))
     return np.where(mask, costs, -1).astype(np.int32)
 
 
@@ -90,17 +87,17 @@ def outside_costs(
     return outside, beside
 
 
+def inside_costs(grammar: Grammar, costs: NDArray[np.int32]) -> NDArray[np.int32]:
+    """What the cheapest term costs in each context [contexts]: no completion of a hole there costs less."""
+    shape = shape_of(grammar)
+    return np.asarray(_cheapest(costs, shape.contexts, shape.below))
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
-def _spread(
-    costs: NDArray[np.int32],
-    contexts: NDArray[np.int32],
-    below: NDArray[np.int32],
-    beside: NDArray[np.int32],
-    outside: NDArray[np.int32],
-) -> None:
+def _cheapest(costs: NDArray[np.int32], contexts: NDArray[np.int32], below: NDArray[np.int32]) -> NDArray[np.int32]:
     cheapest = np.full(len(contexts), NEVER, np.int32)
     moved = True
-    while moved:  # the cheapest term for each context
+    while moved:
         moved = False
         for context in range(len(contexts)):
             scope = 0 if contexts[context, 3] < 3 else (1 if contexts[context, 3] < 5 else 2)
@@ -115,8 +112,20 @@ def _spread(
                 if cost < cheapest[context]:
                     cheapest[context] = cost
                     moved = True
+    return cheapest
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _spread(
+    costs: NDArray[np.int32],
+    contexts: NDArray[np.int32],
+    below: NDArray[np.int32],
+    beside: NDArray[np.int32],
+    outside: NDArray[np.int32],
+) -> None:
+    cheapest = _cheapest(costs, contexts, below)
     moved = True
-    while moved:  # the cheapest program around each context
+    while moved:
         moved = False
         for context in range(len(contexts)):
             if beside[context] >= NEVER:

@@ -19,14 +19,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.core.errors import ClewError
 from clew.programs.grammar import FULL, SMALL, Grammar
 from clew.programs.primitives import Type
 from clew.programs.search import kernel
 from clew.programs.search.costs import FLOOR, QUANTA, legal_mask, quantized
 from clew.programs.search.problem import Budget, Found, Line, Problem, legal_of
 from clew.programs.search.store import LEVELS, Layout, lay_out, term_actions, term_expr, term_values
-from clew.programs.syntax import Expr, Value
+from clew.programs.syntax import Expr, ProgramError, Value
 
 _STOPPED = {
     kernel.FOUND: "found",
@@ -51,10 +50,10 @@ def enumerate_programs(
 
     `weights`: -log p float32 [contexts, actions] of `grammar.contexts`; none for the size. `floor` of probability is
     spread over all productions, so that the search stays complete; a nat is `quanta` steps of cost. `trace` is told of
-    each level. Nodes are candidate programs built and valued. Raises `ClewError` for a problem without results.
+    each level. Nodes are candidate programs built and valued. Raises `ProgramError` for a problem without results.
     """
     if not problem.results:
-        raise ClewError(f"{problem.name} has no results to find a program for.")
+        raise ProgramError(f"{problem.name} has no results to find a program for.")
     ready()
     begun = time.perf_counter()
     budget = budget or Budget()

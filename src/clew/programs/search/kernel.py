@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from clew.programs.primitives import LONGEST
-from clew.programs.search.values import ERROR, KIND_INPUT, hash_of, of_list, operate, with_body
+from clew.programs.search.values import ERROR, KIND_INPUT, hash_of, of_list, operate, wide, with_body
 
 BODIES = 3
 """Nonterminals from this place on stand in the body of a lambda."""
@@ -109,10 +109,10 @@ def _value(
     fixed: NDArray[np.int64],
 ) -> int:
     """Write a candidate's value to the pool at `out`; return its entries, -1 for one that errs."""
-    shape, op, count = production[P_SHAPE], production[P_OP], fixed[F_EXAMPLES]
-    a = terms[first, VALUE]
-    b = terms[second, VALUE]
-    c = terms[third, VALUE]
+    shape, op, count = production[P_SHAPE], wide(production[P_OP]), fixed[F_EXAMPLES]
+    a = wide(terms[first, VALUE])
+    b = wide(terms[second, VALUE])
+    c = wide(terms[third, VALUE])
     if shape == SHAPE_LANES:
         place = production[P_PLACE]
         lanes = fixed[F_LANES + place]

@@ -8,6 +8,9 @@ only where they would compute it: so a body may err at a probe that no list ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -19,6 +22,9 @@ ERROR = -(2**31)
 KIND_PRIMITIVE, KIND_LITERAL, KIND_INPUT, KIND_PARAMETER = 0, 1, 2, 3
 
 Pool = NDArray[np.int32]
+
+wide = cast("Callable[[Any], int]", np.int64)
+"""One type for what compiled functions are called with: numba compiles one anew for each mixture of types."""
 
 _ORDER = list(PRIMITIVES)
 ADD, SUB, MUL, DIV, MOD, NEG, ABS, MIN, MAX, IF = (_ORDER.index(name) for name in _ORDER[:10])
@@ -136,10 +142,10 @@ def run_body(
             arity = acts[action, 2]
             depth -= arity
             out = rows + (depth + 1) * stride
-            a = pool[rows + depth]
-            b = pool[rows + depth + 1] if arity > 1 else 0
-            c = pool[rows + depth + 2] if arity > 2 else 0
-            operate(argument, pool, a, b, c, out, n)
+            a = wide(pool[rows + depth])
+            b = wide(pool[rows + depth + 1]) if arity > 1 else wide(0)
+            c = wide(pool[rows + depth + 2]) if arity > 2 else wide(0)
+            operate(wide(argument), pool, a, b, c, out, n)
         else:
             out = rows + (depth + 1) * stride
             if kind == KIND_LITERAL:
@@ -157,7 +163,7 @@ def run_body(
 @njit(cache=True, error_model="numpy", nogil=True)
 def _lanes_of(pool: Pool, list_: int, count: int, examples: int) -> int:
     """Write which example each element of the list belongs to; return how many elements there are."""
-    n = 0
+    n = wide(0)
     for e in range(count):
         for _ in range(pool[list_ + e]):
             pool[examples + n] = e
@@ -167,7 +173,7 @@ def _lanes_of(pool: Pool, list_: int, count: int, examples: int) -> int:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _total(pool: Pool, list_: int, count: int) -> int:
-    n = 0
+    n = wide(0)
     for e in range(count):
         n += pool[list_ + e]
     return n
@@ -235,7 +241,7 @@ def with_body(
                 pool[out + e] = passing
         return write - out if op == FILTER else count
     if op == ZIP:
-        n = 0
+        n = wide(0)
         at_a, at_b = a + count, b + count
         for e in range(count):
             length = min(pool[a + e], pool[b + e])

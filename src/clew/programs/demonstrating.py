@@ -1,0 +1,199 @@
+"""Making demonstrations: tasks from random programs, and labelled states on and off the way to each program.
+
+On the way are the states of the program's leftmost derivation. Off it are states after a wrong action that the grammar
+allows, and after more random ones. Guard and latency of a state are those of one completion: the demonstrated program
+itself for half of the states on the way, else one that is drawn from the cheapest completions, most often a very cheap
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clew.core.errors import UsageError
+from clew.core.randomness import generator
+from clew.programs import machine
+from clew.programs.behaviour import behaviour
+from clew.programs.completions import BUDGET, Labeller
+from clew.programs.demonstrations import Demonstration, Demonstrations, Seen
+from clew.programs.drawing import SIZES, Drawn, Pool, draw_inputs
+from clew.programs.grammar import FULL, Grammar
+from clew.programs.heads import NO_ACTION
+from clew.programs.interpret import Arguments, Limits, compile_program, execute
+from clew.programs.primitives import Type
+from clew.programs.promises import contract_of
+from clew.programs.states import State, expression, start
+from clew.programs.syntax import Value
+from clew.programs.task import Example, Task
+
+SMALL_SIZES = {2: 0.15, 3: 0.25, 4: 0.25, 5: 0.2, 6: 0.15}
+POOL = 96
+"""Programs that are drawn from one bank."""
+OFF_PATH = 0.6
+"""Wrong turns that are taken, for each state on the way."""
+_FARTHER = 0.5
+_OWN = 0.5
+_IDLE_POOLS = 40
+"""So many pools in a row without a new program end the draw."""
+_LIMITS = Limits(steps=20_000)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A task that was drawn, and the pool that it is from."""
+
+    task: Task
+    drawn: Drawn
+    pool: Pool
+    behaviour: str
+
+
+def draw_tasks(
+    count: int,
+    seed: int,
+    grammar: Grammar,
+    *,
+    purpose: str = "demonstrations",
+    sizes: Mapping[int, float] | None = None,
+    exclude: frozenset[str] = frozenset(),
+    per_pool: int = POOL,
+    tell: Callable[[], None] = lambda: None,
+) -> Iterator[Made]:
+    """`count` tasks, no two of which compute the same, and none that computes what is in `exclude` (`behaviour`).
+
+    A function of `seed` and `purpose`. Raises `UsageError` where there are not so many.
+    """
+    shares = dict(sizes or (SIZES if grammar.name == FULL.name else SMALL_SIZES))
+    seen, made, idle = set(exclude), 0, 0
+    for number in range(2**31):
+        random = generator(seed, purpose, number)
+        inputs, arguments = draw_inputs(random, grammar)
+        pool = Pool(inputs, arguments, grammar)
+        before = made
+        drawn_sizes = random.choice(list(shares), per_pool, p=np.array(list(shares.values())) / sum(shares.values()))
+        for size in drawn_sizes.tolist():
+            drawn = pool.draw(random, size)
+            if drawn is None:
+                continue
+            signature = _Signature(inputs, drawn.output)
+            program = expression(drawn.actions, signature, grammar)
+            does = behaviour(program, inputs)
+            if does in seen:
+                continue
+            seen.add(does)
+            requires, ensures = contract_of(random, program, inputs, arguments, drawn.results)
+            examples = tuple(Example(row, result) for row, result in zip(arguments, drawn.results, strict=True))
+            task = Task(f"random_{does}", inputs, drawn.output, examples, "", requires, ensures, program)
+            yield Made(task, drawn, pool, does)
+            tell()
+            made += 1
+            if made == count:
+                return
+        idle = idle + 1 if made == before else 0
+        if idle == _IDLE_POOLS:
+            raise UsageError(
+                f"There are no {count:,} different tasks of these sizes in the grammar '{grammar.name}': "
+                f"{made:,} were found. Ask for fewer."
+            )
+
+
+@dataclass(frozen=True)
+class _Signature:
+    inputs: tuple[tuple[str, Type], ...]
+    output: Type
+
+
+def demonstrate(
+    count: int,
+    seed: int,
+    grammar: Grammar = FULL,
+    *,
+    exclude: frozenset[str] = frozenset(),
+    budget: int = BUDGET,
+    tell: Callable[[], None] = lambda: None,
+) -> Demonstrations:
+    """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
+
+    `exclude`: what held-out tasks compute (`behaviour`). `budget`: completions of a state that its value is about.
+    """
+    items = []
+    for number, made in enumerate(draw_tasks(count, seed, grammar, exclude=exclude, tell=tell)):
+        random = generator(seed, "states", number)
+        labeller = made.pool.labeller(made.drawn, budget)
+        states = tuple(_states(random, made.task, made.drawn.actions, labeller, grammar))
+        items.append(Demonstration(made.task, made.drawn.actions, states))
+    return Demonstrations(grammar, tuple(items), {"seed": seed, "budget": budget})
+
+
+class _Judge:
+    """Whether what a program gives for the examples is as the task ensures."""
+
+    def __init__(self, task: Task) -> None:
+        self._types = (*task.types, task.output)
+        self._conditions = [compile_program(each, task.judged) for each in task.ensures]
+        self._arguments = [example.arguments for example in task.examples]
+
+    def fails(self, results: Sequence[Value]) -> bool:
+        if not self._conditions:
+            return False
+        cases = [[*row, result] for row, result in zip(self._arguments, results, strict=True)]
+        packed = Arguments(self._types, cases)
+        for condition in self._conditions:
+            rows = execute(condition, packed, _LIMITS)
+            if (rows[:, machine.ERROR] != machine.FINE).any() or (rows[:, machine.VALUE] != 1).any():
+                return True
+        return False
+
+
+def _states(
+    random: np.random.Generator, task: Task, actions: Sequence[int], labeller: Labeller, grammar: Grammar
+) -> Iterator[Seen]:
+    judge, state = _Judge(task), start(task, grammar)
+    for action in actions:
+        own = tuple(actions) if random.random() < _OWN else None
+        seen = _seen(random, state, action, task, labeller, judge, own)
+        if seen is not None:
+            yield seen
+        legal = [each for each in state.legal() if each != action]
+        if legal and random.random() < OFF_PATH:
+            astray = state.apply(legal[int(random.integers(len(legal)))])
+            while not astray.complete:
+                seen = _seen(random, astray, NO_ACTION, task, labeller, judge, None)
+                if seen is not None:
+                    yield seen
+                if random.random() > _FARTHER:
+                    break
+                legal = list(astray.legal())
+                astray = astray.apply(legal[int(random.integers(len(legal)))])
+        state = state.apply(action)
+
+
+def _seen(
+    random: np.random.Generator,
+    state: State,
+    action: int,
+    task: Task,
+    labeller: Labeller,
+    judge: _Judge,
+    own: tuple[int, ...] | None,
+) -> Seen | None:
+    """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
+    draw = int(labeller.budget * random.random() ** 3)
+    value, drawn, _ = labeller.completions(state, draw)
+    program = own or drawn
+    if not program:
+        return None
+    rows, _ = labeller.run(program)
+    if (rows[:, machine.ERROR] != machine.FINE).any():
+        return Seen(state.actions, action, value, 1, None)
+    steps = int(rows[:, machine.STEPS].sum())
+    values = rows[:, machine.VALUE].tolist()
+    results: list[Value] = values
+    if task.output is Type.LIST:
+        results = [tuple(labeller.room.lists[case, :length].tolist()) for case, length in enumerate(values)]
+    elif task.output is Type.BOOL:
+        results = [bool(each) for each in values]
+    return Seen(state.actions, action, value, int(judge.fails(results)), steps)
