@@ -236,7 +236,7 @@ def samples(*, full: bool) -> dict[str, Any]:
     from clew.training import launch
 
     level, source, judge = "2-digit", find_generator("arithmetic"), judge_of("arithmetic")
-    steps, asked, measured, attempts = (600, 600, 300, 8) if full else (250, 150, 60, 4)
+    steps, asked, measured, attempts = (500, 1_000, 400, 8) if full else (400, 150, 80, 4)
     plan = {
         "precision": "float32",
         "compile": "no",
@@ -254,8 +254,8 @@ def samples(*, full: bool) -> dict[str, Any]:
                 "model": {"base_model": str(write_small(Path(room) / "drawn")), "max_length": LENGTH},
                 "data": {"path": str(traces), "validation_fraction": 0.02},
                 "training": {
-                    **plan, "max_steps": steps, "batch_size": 16, "learning_rate": 3e-3, "warmup_steps": 20,
-                    "schedule": "cosine", "weight_decay": 0.1,
+                    **plan, "max_steps": steps, "batch_size": 8, "optimizer": "muon", "learning_rate": 3e-3,
+                    "warmup_steps": 10, "schedule": "trapezoid", "weight_decay": 0.0,
                 },
             }
         )  # fmt: skip
