@@ -62,7 +62,17 @@ class Plan:
     """Shipped tasks, the first so many; None: all."""
 
 
-SHORT = Plan(300, 24, 6, 0.3, 1, 4096, 200, {"training.max_epochs": 4.0, "model.hidden_dim": 128}, 24)
+SHORT = Plan(
+    300,
+    24,
+    6,
+    0.3,
+    1,
+    4096,
+    200,
+    {"training.max_epochs": 8.0, "training.batch_size": 128, "training.warmup_steps": 20, "model.hidden_dim": 128},
+    24,
+)
 FULL_PLAN = Plan(20_000, 300, 100, 1.0, 5, 200_000, 2000, {}, None)
 
 
