@@ -35,6 +35,7 @@ SMALL = {
     "tokenizer train": "",
     "loop arithmetic": "--loop.traces 40 --loop.questions 4 --loop.rounds 1 --max-steps 2 --threads 1 --compile no",
     "train (sft|arithmetic)": "--max-steps 2 --threads 1 --compile no",
+    "train preference": "--max-steps 2 --threads 1 --compile no",
     "evaluate traces": "--max-tokens 8 --threads 1",
     "loop synthesis": "--rounds 1 --demonstrations 30 --tasks 12 --tried-again 4 --held-out 8 --nodes 500 "
     "--max-steps 2 --hidden-dim 16 --threads 1",
@@ -44,6 +45,8 @@ SMALL = {
     "evaluate programs": "--at-most 2 --seconds 0.2 --limit 200",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
     "evaluate games": "--games 4",
+    "train (cartpole|ppo)": "--rollout-steps 32 --total-steps 64 --batch-size 16 --eval-episodes 2 --threads 1",
+    "evaluate ppo": "",
     "games check": "--games 3",
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
@@ -55,6 +58,7 @@ REPLACED = {
     "--theorems 3000": "--theorems 60",
     "--limit 20": "--limit 2",
     "--vocab-size 4096": "--vocab-size 300",
+    "--episodes 100": "--episodes 2",
 }
 
 
@@ -102,6 +106,8 @@ def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write_traces(tmp_path / "traces.jsonl")
     write_questions(tmp_path / "questions.jsonl")
     (tmp_path / "recipe.yaml").write_text("model: {name: base, max_length: 100}\ntraining: {num_steps: 2}\n")
+    if (ROOT / "recipes").is_dir():
+        (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "data").mkdir()
     if (ROOT / "recipes").is_dir():
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")

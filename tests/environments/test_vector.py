@@ -11,8 +11,9 @@ from clew.core.errors import UsageError
 from clew.core.randomness import key
 from clew.environments import vector
 from clew.environments.making import EnvironmentFaultError
+from clew.environments.probing import deterministic, random_rows
 from clew.environments.spaces import actions_of, observations_of
-from clew.environments.vector import Environments, deterministic, random_rows
+from clew.environments.vector import Environments
 from small_policies import CORRIDOR, ENDLESS, Corridor
 
 

@@ -8,7 +8,8 @@ import pytest
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
 from clew.programs import machine
-from clew.programs.completions import Labeller, acts_of, cases_of, fillers_of, room_for
+from clew.programs.compiling import acts_of, cases_of, room_for
+from clew.programs.completions import Labeller, fillers_of
 from clew.programs.grammar import FULL
 from clew.programs.interpret import compile_program, run_on
 from clew.programs.parse import parse_expression

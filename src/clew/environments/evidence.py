@@ -13,9 +13,10 @@ from clew.core import files
 from clew.core.errors import UsageError
 from clew.core.evidence import Evidence
 from clew.environments import making
+from clew.environments.probing import deterministic
 from clew.environments.spaces import Actions, Observations
 from clew.environments.trajectories import Steps, read_trajectories
-from clew.environments.vector import Environments, deterministic
+from clew.environments.vector import Environments
 from clew.recipes.ppo import PPORecipe
 
 

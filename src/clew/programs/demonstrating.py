@@ -24,9 +24,8 @@ from clew.programs.grammar import FULL, Grammar
 from clew.programs.heads import NO_ACTION
 from clew.programs.interpret import Limits
 from clew.programs.judging import Judge, results_of
-from clew.programs.primitives import Type
 from clew.programs.promises import contract_of
-from clew.programs.states import State, derivation, expression, start
+from clew.programs.states import State, begin, derivation, start
 from clew.programs.task import Example, Task
 
 SMALL_SIZES = {2: 0.15, 3: 0.25, 4: 0.25, 5: 0.2, 6: 0.15}
@@ -80,8 +79,8 @@ def draw_tasks(
             drawn = pool.draw(random, size)
             if drawn is None:
                 continue
-            signature = _Signature(inputs, drawn.output)
-            program = expression(drawn.actions, signature, grammar)
+            state = begin(pool.types, drawn.output, grammar).follow(drawn.actions)
+            program = state.expression([name for name, _ in inputs])
             does = behaviour(program, inputs)
             if does in seen:
                 continue
@@ -100,12 +99,6 @@ def draw_tasks(
                 f"There are no {count:,} different tasks of these sizes in the grammar '{grammar.name}': "
                 f"{made:,} were found. Ask for fewer."
             )
-
-
-@dataclass(frozen=True)
-class _Signature:
-    inputs: tuple[tuple[str, Type], ...]
-    output: Type
 
 
 def demonstrate(

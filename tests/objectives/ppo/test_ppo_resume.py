@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clew.bundle.guide import GuideModel
 from clew.cli.main import main
 from small_policies import CORRIDOR, flags
 from small_runs import clew, metrics, only_run, outcome, start_clew
@@ -39,6 +40,43 @@ def test_from_any_checkpoint_it_goes_on_to_the_same_bytes(changed, tmp_path, mon
     for step in (5, 10, 15):
         assert main(["resume", "--checkpoint", str(step)]) == 0
         assert outcome(run) == whole, step
+
+
+SYNTHESIS = {
+    "id": "clew.programs.environment:clew/Synthesis-v0",
+    "kwargs": '{"grammar": "small", "generated": 8, "shaping": 0.2}',
+    "guard_coef": 0.5,
+    "latency_coef": 0.5,
+    "separate_value": False,
+    "activation": "relu",
+    "hidden": (64,),
+}
+
+
+def test_the_program_search_goes_on_to_the_same_bytes_and_begins_with_a_guide(tmp_path, monkeypatch, capsys):
+    """Imitation, then PPO from its weights, then back to a checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    playbook = Path(__file__).parents[3] / "recipes" / "supervised.yaml"
+    assert main(["train", str(playbook), "--runs-dir", "guides", "--threads", "1", "--device", "cpu"]) == 0
+    guide = only_run(Path("guides"))
+    plan = flags(**{**SYNTHESIS, "max_steps": 13, "checkpoint_every": 3, "keep_checkpoints": 10})
+    assert main(["train", "ppo", *plan, "--start-from", str(guide)]) == 0
+    run = only_run(Path("runs"))
+    whole = outcome(run)
+    rows = metrics(run)
+    assert {"guard_loss", "latency_loss"} <= rows[0].keys()
+    assert abs(rows[0]["approx_kl"]) < 1e-6
+    for step in (3, 9):
+        assert main(["resume", "--checkpoint", str(step)]) == 0
+        assert outcome(run) == whole, step
+    capsys.readouterr()
+    assert main(["export", str(run), "bundle"]) == 0
+    model = GuideModel("bundle")
+    theirs = json.loads((guide / "checkpoints" / "latest.json").read_text())["folder"]
+    made = json.loads((guide / "checkpoints" / theirs / "state.json").read_text())["model"]["about"]
+    assert model.about["actions"] == made["actions"], "a bundle of PPO guides the search as one of imitation does"
+    assert main(["evaluate", "ppo", "bundle", "--episodes", "5"]) == 0
+    assert "mean return" in capsys.readouterr().out
 
 
 def test_killed_at_several_moments_it_ends_with_the_same_bytes(tmp_path):

@@ -139,8 +139,8 @@ class _Session:
                 return "q"
             if not sys.stdin.isatty():
                 print(word)
-            if word in keys:
-                return word
+            if word in keys or word in ("quit", "exit"):
+                return word if word in keys else "q"
             print(f"'{_printable(word)[:40]}' is none of {', '.join(keys)}.")
 
 
