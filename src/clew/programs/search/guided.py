@@ -26,7 +26,7 @@ from clew.programs.guidance import Guide
 from clew.programs.pretty import pretty
 from clew.programs.primitives import Type
 from clew.programs.search.costs import FLOOR, QUANTA, inside_costs, legal_mask, quantized, shape_of
-from clew.programs.search.enumeration import enumerate_programs
+from clew.programs.search.enumeration import enumerate_programs, ready
 from clew.programs.search.partial import Partials
 from clew.programs.search.problem import Budget, Found, Line, Problem, legal_of
 from clew.programs.states import State, start
@@ -87,6 +87,7 @@ def by_grammar(
     trace: Callable[[Line], None] | None = None,
 ) -> Found:
     """Grammar mode: one question to the guide, then the enumeration by its weights. Its seconds hold both."""
+    _ready(guide.grammar.name)
     begun = time.perf_counter()
     weights = guide.weights(problem)
     asked = time.perf_counter() - begun
@@ -101,6 +102,7 @@ def by_grammar(
 @cache
 def _ready(name: str) -> None:
     """Compile, or load, what the walk needs, once a process: no budget of seconds pays for it."""
+    ready()
     grammar = GRAMMARS[name]
     problem = Problem("warm-up", (("a", Type.LIST),), Type.LIST, (((1,),),), ((1,),))
     inside_costs(grammar, quantized(None, legal_mask(grammar, legal_of(problem, grammar))))
