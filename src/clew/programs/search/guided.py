@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from clew.core.errors import UsageError
 from clew.programs import features
-from clew.programs.grammar import GRAMMARS, NONTERMINALS, Production
+from clew.programs.grammar import NONTERMINALS, Grammar
 from clew.programs.guidance import Guide
 from clew.programs.pretty import pretty
 from clew.programs.primitives import Type
@@ -87,7 +87,7 @@ def by_grammar(
     trace: Callable[[Line], None] | None = None,
 ) -> Found:
     """Grammar mode: one question to the guide, then the enumeration by its weights. Its seconds hold both."""
-    _ready(guide.grammar.name)
+    _ready(guide.grammar)
     begun = time.perf_counter()
     weights = guide.weights(problem)
     asked = time.perf_counter() - begun
@@ -100,16 +100,14 @@ def by_grammar(
 
 
 @cache
-def _ready(name: str) -> None:
+def _ready(grammar: Grammar) -> None:
     """Compile, or load, what the walk needs, once a process: no budget of seconds pays for it."""
     ready()
-    grammar = GRAMMARS[name]
     problem = Problem("warm-up", (("a", Type.LIST),), Type.LIST, (((1,),),), ((1,),))
     inside_costs(grammar, quantized(None, legal_mask(grammar, legal_of(problem, grammar))))
     features.of_task(problem, grammar)
     state = start(problem, grammar)
-    action = grammar.productions.index(Production(input=0))
-    Partials(problem, grammar).look(state.apply(action))
+    Partials(problem, grammar).look(state.apply(state.legal()[-1]))
 
 
 class _Step(NamedTuple):
@@ -135,7 +133,7 @@ class _Walk:
     def __init__(self, problem: Problem, guide: Guide, terms: Terms, budget: Budget) -> None:
         if not problem.results:
             raise ProgramError(f"{problem.name} has no results to find a program for.")
-        _ready(guide.grammar.name)
+        _ready(guide.grammar)
         self.begun = time.perf_counter()
         self.problem, self.guide, self.terms, self.budget = problem, guide, terms, budget
         self.partials = Partials(problem, guide.grammar)
