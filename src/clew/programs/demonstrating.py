@@ -2,8 +2,7 @@
 
 On the way are the states of the program's leftmost derivation. Off it are states after a wrong action that the grammar
 allows, and after more random ones. Guard and latency of a state are those of one completion: the demonstrated program
-itself for half of the states on the way, else one that is drawn from the cheapest completions, most often a very cheap
-one.
+itself for half of the states on the way, else one that is drawn from the cheapest completions.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from clew.programs.heads import NO_ACTION
 from clew.programs.interpret import Arguments, Limits, compile_program, execute
 from clew.programs.primitives import Type
 from clew.programs.promises import contract_of
-from clew.programs.states import State, expression, start
+from clew.programs.states import State, begin, start
 from clew.programs.syntax import Value
 from clew.programs.task import Example, Task
 
@@ -34,6 +33,8 @@ POOL = 96
 """Programs that are drawn from one bank."""
 OFF_PATH = 0.6
 """Wrong turns that are taken, for each state on the way."""
+CHEAPEST = 24
+"""Guard and latency are those of one of so many completions, the cheaper the more often."""
 _FARTHER = 0.5
 _OWN = 0.5
 _IDLE_POOLS = 40
@@ -78,8 +79,8 @@ def draw_tasks(
             drawn = pool.draw(random, size)
             if drawn is None:
                 continue
-            signature = _Signature(inputs, drawn.output)
-            program = expression(drawn.actions, signature, grammar)
+            state = begin(pool.types, drawn.output, grammar).follow(drawn.actions)
+            program = state.expression([name for name, _ in inputs])
             does = behaviour(program, inputs)
             if does in seen:
                 continue
@@ -98,12 +99,6 @@ def draw_tasks(
                 f"There are no {count:,} different tasks of these sizes in the grammar '{grammar.name}': "
                 f"{made:,} were found. Ask for fewer."
             )
-
-
-@dataclass(frozen=True)
-class _Signature:
-    inputs: tuple[tuple[str, Type], ...]
-    output: Type
 
 
 def demonstrate(
@@ -181,7 +176,7 @@ def _seen(
     own: tuple[int, ...] | None,
 ) -> Seen | None:
     """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
-    draw = int(labeller.budget * random.random() ** 3)
+    draw = int(CHEAPEST * random.random() ** 2)
     value, drawn, _ = labeller.completions(state, draw)
     program = own or drawn
     if not program:

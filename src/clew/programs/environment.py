@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
 from clew.programs import features
-from clew.programs.completions import Cases, Room, acts_of, cases_of, room_for, run_program
 from clew.programs.demonstrations import read
+from clew.programs.execution import Runner
 from clew.programs.grammar import GRAMMARS, Grammar
 from clew.programs.pretty import pretty
 from clew.programs.search.problem import Problem
@@ -130,9 +130,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._width, self._split = features.input_dim(self.grammar), features.layout(self.grammar).task
         self.observation_space = gymnasium.spaces.Box(-16.0, 64.0, (self._width,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(self.grammar.actions)
-        self._acts = acts_of(self.grammar)
-        self._scale = features.scale(self.grammar)
-        self._tasks: dict[int, tuple[NDArray[np.float32], Cases, Room]] = {}
+        self._tasks: dict[int, tuple[NDArray[np.float32], Runner]] = {}
         self._masks: dict[tuple[int, int], NDArray[np.int8]] = {}
         self._none = np.zeros(self.grammar.actions, np.int8)
         self._seed = self._episode = self.task = 0
@@ -213,7 +211,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def _observation(self) -> NDArray[np.float32]:
         row = np.empty(self._width, np.float32)
         row[: self._split] = self._prepared()[0]
-        np.multiply(features.counts_of(self._state), self._scale, out=row[self._split :])
+        row[self._split :] = features.state_row(self._state)
         return row
 
     def _mask(self) -> NDArray[np.int8]:
@@ -230,21 +228,17 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self._mask().copy(), "task": self.task}
 
-    def _prepared(self) -> tuple[NDArray[np.float32], Cases, Room]:
+    def _prepared(self) -> tuple[NDArray[np.float32], Runner]:
         """The task's part of an observation and its examples, made once."""
         found = self._tasks.get(self.task)
         if found is None:
             problem = self.problems[self.task]
-            cases = cases_of(problem.input_types, problem.arguments, problem.results)
-            found = features.of_task(problem, self.grammar), cases, room_for(len(problem.results))
-            self._tasks[self.task] = found
+            found = self._tasks[self.task] = features.of_task(problem, self.grammar), Runner(problem, self.grammar)
         return found
 
     def _share(self) -> float:
         """The share of the examples that the complete program fits."""
-        _, cases, room = self._prepared()
-        actions = np.array(self._state.actions, np.int64)
-        return float(run_program(actions, len(actions), self._acts, cases, room)) / len(cases.values)
+        return self._prepared()[1].share(self._state.actions)
 
 
 def _generated(count: int, seed: int, grammar: Grammar) -> list[Problem]:
