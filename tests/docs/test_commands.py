@@ -42,6 +42,8 @@ SMALL = {
     "evaluate programs": "--at-most 2 --seconds 0.2 --limit 200",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
     "evaluate games": "--games 4",
+    "train (cartpole|ppo)": "--rollout-steps 32 --total-steps 64 --batch-size 16 --eval-episodes 2 --threads 1",
+    "evaluate ppo": "",
     "games check": "--games 3",
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
@@ -53,6 +55,7 @@ REPLACED = {
     "--theorems 3000": "--theorems 60",
     "--limit 20": "--limit 2",
     "--vocab-size 4096": "--vocab-size 300",
+    "--episodes 100": "--episodes 2",
 }
 
 
@@ -100,6 +103,7 @@ def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write_traces(tmp_path / "traces.jsonl")
     write_questions(tmp_path / "questions.jsonl")
     (tmp_path / "recipe.yaml").write_text("model: {name: base, max_length: 100}\ntraining: {num_steps: 2}\n")
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,20 @@ def _counted(grammar: Grammar) -> int:
 def input_dim(grammar: Grammar) -> int:
     """Numbers in a row of features."""
     return layout(grammar).width
+
+
+def about(grammar: Grammar) -> dict[str, Any]:
+    """What a guide of this grammar reads and chooses among, for its bundle."""
+    return {
+        "family": "programs",
+        "observation": {"kind": "program", "size": input_dim(grammar), "task": layout(grammar).task},
+        "actions": {
+            "kind": "grammar",
+            "grammar": grammar.name,
+            "names": [str(production) for production in grammar.productions],
+        },
+        "latency": {"scale": LATENCY, "unit": "log1p of steps / scale"},
+    }
 
 
 def task_names(grammar: Grammar) -> tuple[str, ...]:
