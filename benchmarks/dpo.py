@@ -205,6 +205,95 @@ def prepared_numbers(prepared: Any, count: int) -> Any:
     return np.asarray(prepared.train[:count], np.int64)
 
 
+def write_small(folder: Path) -> Path:
+    """A checkpoint of a GPT of 150,000 drawn weights, with its tokenizer."""
+    from dataclasses import asdict
+
+    import torch
+
+    from clew.models.gpt import GPT, GPTConfig
+    from clew.proofs.tokenizers import turns_tokenizer
+    from clew.training.checkpoint import save_checkpoint
+
+    model = GPT(GPTConfig(vocab_size=258, context_length=LENGTH, d_model=64, n_layers=3, n_heads=4, d_mlp=128))
+    model.initialise(torch.Generator().manual_seed(0))
+    state = {"model": {"family": "gpt", **asdict(model.config)}}
+    path = save_checkpoint(folder, step=0, model=model.state_dict(), optimizer={}, state=state, best=True, keep=1)
+    (path / "tokenizer.json").write_text(turns_tokenizer().text)
+    return path
+
+
+def samples(*, full: bool) -> dict[str, Any]:
+    """The share of sampled answers to held-out questions that the checker takes for right, before dpo and after."""
+    from clew.bundle.sampling import Sampling
+    from clew.core.intervals import mean_interval
+    from clew.export.chat_models import open_chat_model
+    from clew.recipes.chat import ChatRecipe
+    from clew.recipes.preference import PreferenceRecipe
+    from clew.traces.generators import find_generator
+    from clew.traces.preferences.checker import ask, judge_of, make_questions, pairs_of_answers
+    from clew.traces.preferences.pairs import write_pairs
+    from clew.training import launch
+
+    level, source, judge = "2-digit", find_generator("arithmetic"), judge_of("arithmetic")
+    steps, asked, measured, attempts = (500, 1_000, 400, 8) if full else (400, 150, 80, 4)
+    plan = {
+        "precision": "float32",
+        "compile": "no",
+        "evaluate_every": 10**9,
+        "checkpoint_every": 10**9,
+        "log_every": 50,
+    }
+    with tempfile.TemporaryDirectory() as room:
+        os.environ["CLEW_CACHE"] = str(Path(room) / "cache")
+        traces = Path(room) / "traces.jsonl"
+        made = source.traces(3_000, 0, level)
+        traces.write_text("".join(each.model_dump_json() + "\n" for each in made))
+        imitation = ChatRecipe.model_validate(
+            {
+                "model": {"base_model": str(write_small(Path(room) / "drawn")), "max_length": LENGTH},
+                "data": {"path": str(traces), "validation_fraction": 0.02},
+                "training": {
+                    **plan, "max_steps": steps, "batch_size": 8, "optimizer": "muon", "learning_rate": 3e-3,
+                    "warmup_steps": 10, "schedule": "trapezoid", "weight_decay": 0.0,
+                },
+            }
+        )  # fmt: skip
+        before, _ = launch.train(imitation, Path(room) / "runs", say=say, shows=False)
+        policy = open_chat_model(str(before.folder))
+        sampling = Sampling(temperature=1.0, max_tokens=110, seed=0)
+        questions = make_questions("arithmetic", asked, 1, level)
+        pairs = pairs_of_answers(ask(policy, questions, sampling, 8), judge, 0, most=2)
+        write_pairs(Path(room) / "pairs.jsonl", pairs)
+        preference = PreferenceRecipe.model_validate(
+            {
+                "model": {"base_model": str(before.folder), "max_length": LENGTH},
+                "data": {"path": str(Path(room) / "pairs.jsonl")},
+                "training": {**plan, "max_epochs": 2.0, "batch_size": 16, "learning_rate": 2e-4},
+            }
+        )
+        after, _ = launch.train(preference, Path(room) / "runs", say=say, shows=False)
+        held_out = list(source.questions(measured, 2, level, "evaluation"))
+        shares = {}
+        for name, run in (("before", before), ("after", after)):
+            answered = list(ask(open_chat_model(str(run.folder)), held_out, sampling, attempts))
+            # Answers that were cut are wrong.
+            shares[name] = [
+                sum(judge.judge(each.question, text) for text in each.answers) / attempts for each in answered
+            ]
+            say(f"{name}: {statistics.mean(shares[name]):.3f}")
+    rise = [after - before for before, after in zip(shares["before"], shares["after"], strict=True)]
+    low, high = mean_interval(rise)
+    return {
+        "preferred_before": figure(statistics.mean(shares["before"]), "share"),
+        "preferred_after": figure(statistics.mean(shares["after"]), "share"),
+        "preferred_rise": figure(statistics.mean(rise), "share"),
+        "preferred_rise_low": figure(low, "share", target=0.0),
+        "preferred_rise_high": figure(high, "share"),
+        "pairs_trained_on": figure(len(pairs), "pairs"),
+    }
+
+
 def main() -> None:
     """Measure in turns and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -228,6 +317,8 @@ def main() -> None:
     figures: dict[str, Any] = {}
     if options.only != "samples":
         figures |= speed(steps, turns)
+    if options.only != "speed":
+        figures |= samples(full=options.full)
     emit("dpo", figures)
 
 

@@ -38,8 +38,10 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from commands import REPORT, SOLVER, TRAIN_SFT  # noqa: E402
 from examples import copy_examples, inside, make_examples  # noqa: E402
-from kinds import ALL, KINDS, Kind  # noqa: E402
+from kinds import ALL, Kind  # noqa: E402
+from kinds import KINDS as EARLIER_KINDS  # noqa: E402
 from named import NAMED  # noqa: E402
+from program_kinds import PROGRAM_KINDS  # noqa: E402
 from sandbox import Case, Outcome, run_case  # noqa: E402
 
 import clew as clew_package  # noqa: E402
@@ -47,6 +49,7 @@ from clew.cli.main import main as clew  # noqa: E402
 from clew.cli.main import run  # noqa: E402
 from clew.core import waiting as clew_waiting  # noqa: E402
 
+KINDS = (*EARLIER_KINDS, *PROGRAM_KINDS)
 LIMIT = 20.0
 MEMORY = 3 << 30
 

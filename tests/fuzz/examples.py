@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import yaml
+from program_examples import make_programs
 
 from clew.cli.main import main
 from clew.core import files
@@ -113,6 +114,7 @@ def make_examples() -> None:
     Path("loop/loop.json").write_text(json.dumps({"env_id": "tictactoe", "seconds": 1.0}))
     Path("my_game.py").write_text(OWN_GAME)
     _make_traces()
+    make_programs()
     Path("notes.txt").write_text("what a user keeps here\n")
 
 

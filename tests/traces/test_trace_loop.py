@@ -23,6 +23,7 @@ from clew.recipes import base, load
 from clew.recipes.chat import ChatRecipe
 from clew.runs.folder import MANIFEST
 from clew.runs.progress import InterruptedRunError
+from clew.runs.stages import STATE
 from clew.traces import datasets
 from clew.traces.evalset import read_evalset
 from clew.traces.evaluation import described, evaluate
@@ -30,7 +31,7 @@ from clew.traces.evaluation_rows import write_evaluation
 from clew.traces.generators import find_generator
 from clew.traces.generators.arithmetic import ARITHMETIC
 from clew.traces.judges import find_judge
-from clew.traces.loop import FINAL, STATE, Outcome, _Loop, loop, settled
+from clew.traces.loop import FINAL, Outcome, _Loop, loop, settled
 from clew.traces.store import TraceStore
 from small_chat import Scripted
 

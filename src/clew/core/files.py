@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from clew.core.errors import ClewError, UsageError
+from clew.core.swap import swap
 
 _umask = os.umask(0)
 os.umask(_umask)
@@ -83,6 +85,11 @@ def _has_mode(path: Path, test: Callable[[int], bool]) -> bool:
         return test(path.stat().st_mode)
     except (OSError, ValueError):  # too long, forbidden, or with a zero byte in it
         return False
+
+
+def real(path: Path) -> Path:
+    """The path without links; of links that lead in a circle, the path up to them."""
+    return Path(os.path.realpath(path))
 
 
 def printable(path: Path | str) -> str:
@@ -197,12 +204,21 @@ def write_text(path: Path, text: str, *, replaces: Output | None = None) -> None
     A byte of a path that is no UTF-8 is a lone surrogate in Python: it is written as the escape `\udcff`, which JSON
     reads back.
     """
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"), replaces=replaces)
+    write_bytes(path, _encoded(text), replaces=replaces)
 
 
 def write_json(path: Path, value: Any, *, replaces: Output | None = None) -> None:
     """Write `value` as indented JSON with a final newline, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", replaces=replaces)
+    write_bytes(path, json_bytes(value), replaces=replaces)
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as `write_json` writes it."""
+    return _encoded(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def _no_number(spelled: str) -> float:
@@ -233,7 +249,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end fsync its files and rename it to `path`.
 
     When the block raises, the temporary folder is removed and nothing appears under `path`. An existing `path` is
-    an error, unless `replace` says that nothing points at it any more.
+    an error, unless `replace`: then the old and the new change places in one step where the system can do that.
     Raises `ClewError` when `path` already exists or the system refuses.
     """
     with sentences_for(path, "write the folder"):
@@ -250,6 +266,10 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                     fsync_file(file)
             fsync_folder(temporary)
             if replace and path.exists():
+                if swap(temporary, path):
+                    fsync_folder(path.parent)
+                    shutil.rmtree(temporary, ignore_errors=True)
+                    return
                 remove_folder(path)
             temporary.rename(path)
         except BaseException:
@@ -265,9 +285,9 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files and folders that a killed process left in `folder`."""
-    for leftover in folder.glob(".*.tmp"):
+def remove_leftovers(folder: Path, *, of: str | None = None) -> None:
+    """Remove the temporary files and folders that a killed process left in `folder`: for the name `of`, or all."""
+    for leftover in folder.glob(".*.tmp" if of is None else f".{glob.escape(of)}.*.tmp"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -58,7 +58,7 @@ def load_gpt(folder: Path) -> tuple[GPT, dict[str, Any]]:
 
     Raises `CheckpointError` when the checkpoint is broken, or holds another kind of model.
     """
-    config = _config(read_state(folder).get("model"), folder)
+    config = config_of(read_state(folder).get("model"), folder)
     held = checkpoint.read_checkpoint(folder, with_optimizer=False)
     with torch.device("meta"):  # sizes that a damaged state invents take no memory
         checkpoint.check_same_model(held.model, GPT(config).state_dict(), folder)
@@ -67,7 +67,8 @@ def load_gpt(folder: Path) -> tuple[GPT, dict[str, Any]]:
     return model.eval(), held.state
 
 
-def _config(described: Any, folder: Path) -> GPTConfig:
+def config_of(described: Any, folder: Path) -> GPTConfig:
+    """The sizes that a checkpoint says its GPT has. Raises `CheckpointError` for what no network has."""
     if not isinstance(described, dict):
         raise CheckpointError(f"{folder} does not say which model it holds: its state has no 'model'.")
     family = described.get("family", "gpt")

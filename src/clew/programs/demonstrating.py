@@ -24,7 +24,7 @@ from clew.programs.heads import NO_ACTION
 from clew.programs.interpret import Limits
 from clew.programs.judging import Judge, results_of
 from clew.programs.promises import contract_of
-from clew.programs.states import State, begin, start
+from clew.programs.states import State, begin, derivation, start
 from clew.programs.task import Example, Task
 
 SMALL_SIZES = {2: 0.15, 3: 0.25, 4: 0.25, 5: 0.2, 6: 0.15}
@@ -36,6 +36,8 @@ CHEAPEST = 24
 """Guard and latency are those of one of so many completions, the cheaper the more often."""
 _FARTHER = 0.5
 _OWN = 0.5
+_SMALL_BANK = 5
+"""Size of the fillers where a bank serves one task alone: the cheapest completions hold none that are larger."""
 _IDLE_POOLS = 40
 """So many pools in a row without a new program end the draw."""
 _LIMITS = Limits(steps=20_000)
@@ -106,20 +108,43 @@ def demonstrate(
     grammar: Grammar = FULL,
     *,
     exclude: frozenset[str] = frozenset(),
+    sizes: Mapping[int, float] | None = None,
+    per_pool: int = POOL,
     budget: int = BUDGET,
     tell: Callable[[], None] = lambda: None,
 ) -> Demonstrations:
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
 
-    `exclude`: what held-out tasks compute (`behaviour`). `budget`: completions of a state that its value is about.
+    `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `per_pool`:
+    programs drawn for the same arguments. `budget`: completions of a state that its value is about.
     """
     items = []
-    for number, made in enumerate(draw_tasks(count, seed, grammar, exclude=exclude, tell=tell)):
+    for number, made in enumerate(
+        draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, per_pool=per_pool, tell=tell)
+    ):
         random = generator(seed, "states", number)
         labeller = made.pool.labeller(made.drawn, budget)
         states = tuple(_states(random, made.task, made.drawn.actions, labeller, grammar))
         items.append(Demonstration(made.task, made.drawn.actions, states))
     return Demonstrations(grammar, tuple(items), {"seed": seed, "budget": budget})
+
+
+def demonstration(task: Task, seed: int, grammar: Grammar = FULL, *, budget: int = BUDGET) -> Demonstration:
+    """The demonstration of a task's reference, such as a program that a search found; a function of `seed`.
+
+    Raises `UsageError` for a program that is none of the grammar, or that errs on an example.
+    """
+    if task.reference is None:
+        raise UsageError(f"{task.name} has no reference to demonstrate.")
+    actions = tuple(derivation(task.reference, task, grammar))
+    arguments = tuple(example.arguments for example in task.examples)
+    pool = Pool(task.inputs, arguments, grammar, size=_SMALL_BANK)
+    results = pool.results(actions, task.output)
+    if results is None:
+        raise UsageError(f"The reference of {task.name} errs on an example, so it demonstrates nothing.")
+    labeller = pool.labeller(Drawn(task.output, actions, results), budget)
+    random = generator(seed, "states", task.name)
+    return Demonstration(task, actions, tuple(_states(random, task, actions, labeller, grammar)))
 
 
 def _states(

@@ -33,8 +33,7 @@ NONTERMINALS: tuple[Nonterminal, ...] = (
 )
 
 OF_BODIES = frozenset(
-    ("add", "sub", "mul", "div", "mod", "neg", "abs", "min", "max", "if")
-    + ("eq", "lt", "le", "even", "and", "or", "not")
+    ("add", "sub", "mul", "div", "mod", "neg", "abs", "min", "max", "if", "eq", "lt", "le", "even", "and", "or", "not")
 )
 """Primitives that may stand in the body of a lambda."""
 

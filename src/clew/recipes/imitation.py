@@ -84,6 +84,27 @@ class ImitationTraining(Training):
     """torch.compile of the loss. auto: where a compiler is installed and the run is long enough to pay for it."""
 
 
+class SynthesisLoop(Section):
+    """What `clew loop` does: short programs are demonstrated, then rounds in which what is solved becomes evidence."""
+
+    rounds: int = pydantic.Field(default=3, ge=0)
+    """Rounds after the demonstrations."""
+    demonstrated: int = pydantic.Field(default=5, ge=3, le=9)
+    """Size of the largest program that is demonstrated at first."""
+    largest: int = pydantic.Field(default=9, ge=3, le=14)
+    """Size of the largest program that a training or held-out task is drawn from."""
+    tasks: int = pydantic.Field(default=200, ge=1, le=LARGEST)
+    """Training tasks that are drawn anew in each round: most of the sizes that were solved about every other time."""
+    tried_again: int = pydantic.Field(default=100, ge=0, le=LARGEST)
+    """Tasks of the round before that were not solved and are tried again, at most."""
+    held_out: int = pydantic.Field(default=200, ge=1, le=LARGEST)
+    """Random tasks to evaluate on, beside the tasks that ship; nothing that computes the same is trained on."""
+    nodes: int = pydantic.Field(default=20_000, ge=1, le=LARGEST)
+    """Candidate programs that each search may build."""
+    later_epochs: float = pydantic.Field(default=2.0, gt=0)
+    """Passes over all evidence in the rounds, which start from the weights of the round before."""
+
+
 class ImitationRecipe(ReportedRecipe):
     """A guide of the program search: policy, value, guard and latency, learnt from demonstrations."""
 
@@ -99,6 +120,8 @@ class ImitationRecipe(ReportedRecipe):
     """The guide."""
     weights: HeadWeights = HeadWeights()
     """How much each head counts in the loss."""
+    loop: SynthesisLoop = SynthesisLoop()
+    """What `clew loop` does."""
 
 
 PLAYBOOK = Playbook(

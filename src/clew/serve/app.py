@@ -11,7 +11,7 @@ from clew.serve.answers import VERSION, Answer
 from clew.serve.authentication import Gate
 from clew.serve.bodies import MOST_OF_BATCH, MOST_OF_UPLOAD, BodyLimit
 from clew.serve.house import House
-from clew.serve.routes import datasets, evaluations, generators, runs, traces, ungar
+from clew.serve.routes import datasets, evaluations, feedback, generators, runs, traces, ungar
 
 LIMITS = {
     "/traces/batch": MOST_OF_BATCH,
@@ -46,7 +46,7 @@ def create_app(house: House) -> fastapi.FastAPI:
     )
     app.state.house = house
     faults.install(app)
-    for room in (traces, ungar, generators, datasets, runs, evaluations):
+    for room in (traces, ungar, generators, datasets, runs, evaluations, feedback):
         app.include_router(room.router, prefix="/api")
     app.add_middleware(BodyLimit, limits=LIMITS)
     app.add_middleware(Gate, token=house.token)

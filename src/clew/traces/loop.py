@@ -11,9 +11,7 @@ that was killed anywhere goes on where it was. What needs torch runs as a `clew`
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from clew.core import files
-from clew.core.errors import EXIT_DONE, EXIT_INTERRUPTED, ClewError, UsageError
+from clew.core.errors import ClewError, UsageError
 from clew.core.intervals import Share, share
 from clew.core.randomness import key
-from clew.core.supervisor import Child, Supervisor
+from clew.core.supervisor import Supervisor
 from clew.recipes import base
 from clew.recipes.chat import ChatRecipe
 from clew.runs.folder import MANIFEST, open_run
-from clew.runs.progress import InterruptedRunError
+from clew.runs.stages import HEADING, Say, Stages, say_on_stderr
 from clew.traces.datasets import BuildRequest, build
 from clew.traces.evalset import write_evalset
 from clew.traces.generators import find_generator
@@ -38,15 +36,8 @@ from clew.traces.regression import check, find_evaluation, set_baseline
 from clew.traces.schema import Step, Trace
 from clew.traces.store import TraceStore
 
-STATE, RECIPE, FINAL = "loop.json", "recipe.yaml", "checkpoint-final"
+FINAL = "checkpoint-final"
 BASE, HELD_OUT, HARDER = "base", "held_out", "harder"
-_HEADING = "# Written by clew loop."
-
-Say = Callable[[str], None]
-
-
-def _say(text: str) -> None:
-    print(f"loop: {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ def settled(recipe: ChatRecipe, folder: Path) -> ChatRecipe:
     return base.changed(recipe, {"data.db": str(folder / "traces.db")}, "clew loop")
 
 
-def loop(recipe: ChatRecipe, folder: Path, *, say: Say = _say) -> Outcome:
+def loop(recipe: ChatRecipe, folder: Path, *, say: Say = say_on_stderr) -> Outcome:
     """Run the rounds of `recipe` (made by `settled`) in `folder`, or go on with them.
 
     Raises `InterruptedRunError` after Ctrl-C, `UsageError` for a folder of another loop, `ClewError` where a command
@@ -96,24 +87,25 @@ class _Loop:
     def __init__(self, recipe: ChatRecipe, folder: Path, say: Say) -> None:
         self._recipe, self._plan, self._folder, self._say = recipe, recipe.loop, folder, say
         self._generator: Generator = find_generator(recipe.loop.generator)
-        self._state = self._begun()
+        self._stages = Stages(folder, recipe, what="traces", say=say, more={"gates": {}, "accepted": {}})
+        self._state = self._stages.state
         self._sets = [HELD_OUT, *([HARDER] if self._generator.harder else [])]
 
     def run(self, supervisor: Supervisor) -> None:
         """Every stage that is not done."""
         self._supervisor = supervisor
-        self._stage("questions", self._write_questions)
-        self._stage("generate", self._generate)
-        self._stage(f"{BASE}/evaluate", partial(self._evaluate, BASE))
+        self._stages.do("questions", self._write_questions)
+        self._stages.do("generate", self._generate)
+        self._stages.do(f"{BASE}/evaluate", partial(self._evaluate, BASE))
         for number in range(1, self._plan.rounds + 1):
             name = _round(number)
             if number > 1:
-                self._stage(f"{name}/practice", partial(self._practise, number))
-            self._stage(f"{name}/dataset", partial(self._build, number))
-            self._stage(f"{name}/train", partial(self._train, number))
-            self._stage(f"{name}/evaluate", partial(self._evaluate, name))
-            self._stage(f"{name}/report", partial(self._report, number))
-            self._stage(f"{name}/gate", partial(self._gate, number))
+                self._stages.do(f"{name}/practice", partial(self._practise, number))
+            self._stages.do(f"{name}/dataset", partial(self._build, number))
+            self._stages.do(f"{name}/train", partial(self._train, number))
+            self._stages.do(f"{name}/evaluate", partial(self._evaluate, name))
+            self._stages.do(f"{name}/report", partial(self._report, number))
+            self._stages.do(f"{name}/gate", partial(self._gate, number))
 
     # Stages
 
@@ -177,7 +169,7 @@ class _Loop:
             self._call("training", "resume", str(folder))
         else:
             path = self._folder / f"{_round(number)}.yaml"
-            files.write_text(path, f"{_HEADING}\n{base.to_yaml(self._recipe_of(number))}")
+            files.write_text(path, f"{HEADING}\n{base.to_yaml(self._recipe_of(number))}")
             self._call("training", "train", str(path), "--output", str(folder))
         if not files.is_folder(model):
             # Killed between the last step and the export.
@@ -273,25 +265,7 @@ class _Loop:
 
     def _call(self, what: str, *arguments: str) -> None:
         """Run a `clew` command to its end."""
-        child = self._supervisor.start(Child(what, list(arguments), restarts=0))
-        try:
-            while child.running:
-                time.sleep(0.05)
-        except KeyboardInterrupt:
-            self._say(f"stopping: the {what} ends first")
-            child.ask_to_end()
-            child.wait()
-            raise self._interrupted() from None
-        if child.code == EXIT_INTERRUPTED:
-            raise self._interrupted()
-        if child.code != EXIT_DONE:
-            raise ClewError(
-                f"The {what} ended with exit code {child.code}; what it said stands above. What was done before it is "
-                "kept: mend the cause and give the same command again."
-            )
-
-    def _interrupted(self) -> InterruptedRunError:
-        return InterruptedRunError(f"stopped; go on with the same command, in the same folder ({self._folder})")
+        self._stages.call(self._supervisor, what, *arguments)
 
     # Places
 
@@ -313,35 +287,6 @@ class _Loop:
 
     def _store(self) -> TraceStore:
         return TraceStore.open(self._recipe.data.db)
-
-    # State
-
-    def _begun(self) -> dict[str, Any]:
-        """The state in the folder, or a new one. Raises `UsageError` where it is of another recipe."""
-        path, sha256 = self._folder / STATE, base.sha256(self._recipe)
-        if files.is_file(path):
-            state = files.read_json(path, what="the state of a loop")
-            if not isinstance(state, dict) or not {"recipe_sha256", "stages", "gates", "accepted"} <= state.keys():
-                raise UsageError(f"{path} is not the state of a loop over traces. Name another --folder.")
-            if state["recipe_sha256"] != sha256:
-                raise UsageError(
-                    f"The loop in {self._folder} was begun with another recipe, which is {self._folder / RECIPE}. Go "
-                    "on with that one, or name another --folder."
-                )
-            return state
-        files.check_output(self._folder / RECIPE, files.text_output("the recipe of a loop", _HEADING))
-        files.write_text(self._folder / RECIPE, f"{_HEADING}\n{base.to_yaml(self._recipe)}")
-        return {"recipe_sha256": sha256, "stages": {}, "gates": {}, "accepted": {}}
-
-    def _stage(self, name: str, work: Callable[[], None]) -> None:
-        """Do a stage, unless it was done, and note how long it took."""
-        if name in self._state["stages"]:
-            return
-        self._say(name)
-        began = time.monotonic()
-        work()
-        self._state["stages"][name] = round(time.monotonic() - began, 1)
-        files.write_json(self._folder / STATE, self._state)
 
     def outcome(self) -> Outcome:
         """What the stages came to."""

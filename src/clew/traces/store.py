@@ -28,6 +28,7 @@ from clew.databases.together import Together
 from clew.traces.filters import matches
 from clew.traces.kept import json_text, kept_object, sought
 from clew.traces.moments import now
+from clew.traces.ratings import Ratings
 from clew.traces.records import Records
 from clew.traces.schema import MOST_BYTES, InvalidError, NotFoundError, Trace
 from clew.traces.tables import METADATA, OLDER, REVISION, SCORES, TRACES
@@ -78,8 +79,8 @@ class Stored:
         return self
 
 
-class TraceStore(Records):
-    """Traces, and in the same database their scores, the datasets built of them, runs, evaluations and baselines.
+class TraceStore(Records, Ratings):
+    """Traces, and in the same database their scores, the datasets built of them, runs, evaluations, baselines, ratings.
 
     All methods may be called from many threads. Raises `UnavailableError` where waiting may help (locked, full, the
     server does not answer), `EvidenceError` for what is broken or foreign.

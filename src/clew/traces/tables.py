@@ -1,4 +1,5 @@
-"""The tables of a trace store: traces and their scores, datasets and what they hold, runs, evaluations, baselines.
+"""The tables of a trace store: traces and their scores, datasets and what they hold, runs, evaluations, baselines,
+ratings.
 
 `migrations/` makes them; a test compares what it makes with what stands here.
 """
@@ -9,9 +10,9 @@ import sqlalchemy as sa
 
 from clew.traces.kept import Chars, Real, Text, Whole
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest of `migrations/versions`: the schema that this code reads and writes."""
-OLDER: tuple[str, ...] = ()
+OLDER: tuple[str, ...] = ("0001",)
 """Revisions that `migrations/` brings up to it."""
 
 METADATA = sa.MetaData(
@@ -113,4 +114,15 @@ BASELINES = sa.Table(
     sa.Column("name", Chars(256), primary_key=True),
     sa.Column("evaluation_id", Chars(36), sa.ForeignKey("evaluations.id"), nullable=False),
     sa.Column("created_at", Chars(27), nullable=False),
+)
+
+RATINGS = sa.Table(
+    "ratings",
+    METADATA,
+    sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("id", Chars(36), nullable=False, unique=True),
+    sa.Column("created_at", Chars(27), nullable=False),
+    sa.Column("rater", Chars(64), nullable=False, index=True),
+    sa.Column("item", Chars(64), nullable=False, index=True),  # hash of what was rated, in whatever order it was shown
+    sa.Column("content", Text, nullable=False),  # the whole rating, canonical JSON
 )

@@ -12,19 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clew.bundle.sampling import Sampling
 from clew.core.errors import EvidenceError, UsageError, nearest
 from clew.core.named import named
 from clew.core.randomness import generator
 from clew.traces.evalset import Question
+from clew.traces.evaluation import CHUNK, ChatModel
 from clew.traces.generators.base import Generator
 from clew.traces.generators.table import GENERATORS, find_generator
-from clew.traces.judges import Judge, answer_of, steps_of
+from clew.traces.judges import Judge, answer_of, find_judge, steps_of
 from clew.traces.preferences.pairs import Pair
 from clew.traces.renderings import answer_text
 
 PROGRAMS = "programs"
-CHECKERS: dict[str, str] = {PROGRAMS: "clew.traces.preferences.programs:make_pairs"}
-"""Name -> `make_pairs(count, seed) -> list[Pair]` of checkers that are no generator of traces."""
+CHECKERS: dict[str, str] = {PROGRAMS: "clew.traces.preferences.programs"}
+"""Name -> module of checkers that are no generator of traces: `make_pairs(count, seed)`, `make_questions(count, seed)`
+and the judge `score(question, text)`."""
 _TRIES = 100
 """Of spoiling one solution."""
 
@@ -43,12 +46,32 @@ def make_pairs(checker: str, count: int, seed: int, level: str | None = None) ->
     if checker in CHECKERS:
         if level is not None:
             raise UsageError(f"The checker {checker} has no levels. Leave --level out.")
-        made: list[Pair] = named(CHECKERS[checker])(count, seed)
+        made: list[Pair] = named(f"{CHECKERS[checker]}:make_pairs")(count, seed)
         return made
+    return list(_spoilt(_generator(checker), count, seed, level))
+
+
+def make_questions(checker: str, count: int, seed: int, level: str | None = None) -> list[Question]:
+    """`count` questions of the checker of that name, of those for training. Raises as `make_pairs` does."""
+    if checker in CHECKERS:
+        made: list[Question] = named(f"{CHECKERS[checker]}:make_questions")(count, seed)
+        return made
+    return list(_generator(checker).questions(count, seed, level, "train"))
+
+
+def judge_of(checker: str) -> Judge:
+    """The judge that a checker's own questions are judged by. Raises `UsageError` for an unknown checker."""
+    if checker in CHECKERS:
+        return find_judge(f"{CHECKERS[checker]}:score")
+    _generator(checker)
+    return find_judge("steps")
+
+
+def _generator(checker: str) -> Generator:
     if checker not in GENERATORS:
         known = checkers()
         raise UsageError(f"There is no checker '{checker}'.{nearest(checker, known)} Known: {', '.join(known)}.")
-    return list(_spoilt(find_generator(checker), count, seed, level))
+    return find_generator(checker)
 
 
 def _spoilt(source: Generator, count: int, seed: int, level: str | None) -> Iterator[Pair]:
@@ -121,3 +144,18 @@ def pairs_of_answers(
                 )
             )
     return pairs
+
+
+def ask(model: ChatModel, questions: Sequence[Question], sampling: Sampling, attempts: int) -> Iterator[Asked]:
+    """What the model answers to each question, `attempts` times; answers that were cut are left out."""
+    every = [(question, attempt) for question in questions for attempt in range(attempts)]
+    answers: dict[str, list[str]] = {}
+    for start in range(0, len(every), CHUNK):
+        part = every[start : start + CHUNK]
+        keys = [f"{question.id}-{attempt}" for question, attempt in part]
+        found = model.answer([question.prompt for question, _ in part], sampling, keys)
+        for (question, _), completion in zip(part, found, strict=True):
+            if completion.finished:
+                answers.setdefault(question.id, []).append(completion.text)
+    for question in questions:
+        yield Asked(question, answers.get(question.id, []))

@@ -116,6 +116,14 @@ def make_pairs(count: int, seed: int) -> list[Pair]:
     raise EvidenceError(f"No more than {len(pairs):,} different tasks could be drawn. Ask for fewer pairs.")
 
 
+def make_questions(count: int, seed: int) -> list[Question]:
+    """`count` drawn tasks as questions, whose expected answer is the shortest program known."""
+    return [
+        Question(id=pair.id, prompt=str(pair.prompt), expected_answer=str(pair.chosen), section="programs")
+        for pair in make_pairs(count, seed)
+    ]
+
+
 @dataclass(frozen=True)
 class _Held:
     expr: Expr

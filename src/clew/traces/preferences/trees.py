@@ -23,6 +23,8 @@ TRUNK, CHOSEN, REJECTED = 0, 1, 2
 """Numbers of the branches."""
 _GRAIN = 8
 """Rows are as long as a multiple of this."""
+_ATTENTION = 1024
+"""Tokens of a row with which attention costs as much as all the rest of a small network."""
 
 
 class EncodedPair(NamedTuple):
@@ -173,8 +175,7 @@ class PairStream:
         """The pairs of these numbers as rows; sequence `2 * i + side` is that of the i-th."""
         held = [(index, piece) for index, number in enumerate(numbers) for piece in self._pieces[number]]
         lengths = [len(piece.tokens) for _, piece in held]
-        width = -(-max(lengths) // _GRAIN) * _GRAIN
-        packed = pack(lengths, range(len(held)), width)
+        width, packed = _packed(lengths)
         shape = (len(packed), width)
         rows = [
             np.zeros(shape, np.int64),
@@ -204,3 +205,16 @@ class PairStream:
         joined = [np.concatenate(each) for each in (places, targets, entries, sequences)]
         counted = np.bincount(joined[3], minlength=2 * len(numbers))
         return PairRows(rows[0], rows[1], rows[2], rows[3], joined[0], joined[1], joined[2], joined[3], ends, counted)
+
+
+def _packed(lengths: Sequence[int]) -> tuple[int, list[list[int]]]:
+    """A width, and which pieces each row of it holds: the width that costs least, up to twice the longest piece."""
+    shortest = -(-max(lengths) // _GRAIN) * _GRAIN
+    best: tuple[float, int, list[list[int]]] | None = None
+    for width in range(shortest, 2 * shortest + 1, _GRAIN):
+        rows = pack(lengths, range(len(lengths)), width)
+        cost = len(rows) * width * (1 + width / _ATTENTION)
+        if best is None or cost < best[0]:
+            best = cost, width, rows
+    assert best is not None
+    return best[1:]
