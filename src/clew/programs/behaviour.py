@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -13,6 +14,7 @@ from clew.programs import machine
 from clew.programs.interpret import Arguments, Program, compile_program
 from clew.programs.primitives import Type
 from clew.programs.syntax import Expr, Inputs
+from clew.programs.task import Task, shipped_tasks
 
 PROBES = 48
 """Arguments that a program is run on."""
@@ -72,3 +74,14 @@ def _hash(compiled: Program, ordered: tuple[Type, ...], order: tuple[int, ...]) 
         for case in np.flatnonzero(~failed).tolist():
             digest.update(lists[case, : values[case]].tobytes())
     return digest.hexdigest()
+
+
+def computes(tasks: Iterable[Task]) -> frozenset[str]:
+    """What tasks compute; those without a reference program are passed over."""
+    return frozenset(behaviour(task.reference, task.inputs) for task in tasks if task.reference is not None)
+
+
+@cache
+def shipped() -> frozenset[str]:
+    """What the tasks that ship with Clew compute: nothing is trained on that."""
+    return computes(shipped_tasks())

@@ -15,7 +15,7 @@ import numpy as np
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
 from clew.programs import machine
-from clew.programs.behaviour import behaviour
+from clew.programs.behaviour import behaviour, shipped
 from clew.programs.completions import BUDGET, Labeller
 from clew.programs.demonstrations import Demonstration, Demonstrations, Seen
 from clew.programs.drawing import SIZES, Drawn, Pool, draw_inputs
@@ -64,12 +64,12 @@ def draw_tasks(
     per_pool: int = POOL,
     tell: Callable[[], None] = lambda: None,
 ) -> Iterator[Made]:
-    """`count` tasks, no two of which compute the same, and none that computes what is in `exclude` (`behaviour`).
+    """`count` tasks: no two compute the same, none what a task that ships does, none what is in `exclude`.
 
     A function of `seed` and `purpose`. Raises `UsageError` where there are not so many.
     """
     shares = dict(sizes or (SIZES if grammar.name == FULL.name else SMALL_SIZES))
-    seen, made, idle = set(exclude), 0, 0
+    seen, made, idle = set(exclude | shipped()), 0, 0
     for number in range(2**31):
         random = generator(seed, purpose, number)
         inputs, arguments = draw_inputs(random, grammar)

@@ -124,7 +124,7 @@ def _plain(inputs: tuple[Type, ...], grammar: Grammar) -> tuple[Words, list[int]
 
 @njit(cache=True)
 def _judge(code: Words, sizes: tuple[int, int, int], cases: Cases, room: Room, unmet: NDArray[np.bool_]) -> None:
-    """Mark the cases whose result in `room` does not meet a condition on inputs and result; those that erred are not."""
+    """Mark the cases whose result in `room` does not meet a condition on inputs and result; errors are no results."""
     inputs = cases.inputs.shape[1]
     row, verdict, none = np.empty((1, inputs + 1), np.int64), np.empty((1, 4), np.int64), np.empty((0, 1), np.int64)
     for case in range(cases.inputs.shape[0]):

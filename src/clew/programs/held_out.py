@@ -7,16 +7,14 @@ it is called and however it is written; the tasks that ship with Clew are always
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 
-from clew.programs.behaviour import behaviour
+from clew.programs.behaviour import computes
 from clew.programs.demonstrating import draw_tasks
 from clew.programs.demonstrations import Demonstration, Demonstrations, read
 from clew.programs.drawing import SIZES
 from clew.programs.grammar import FULL, Grammar
 from clew.programs.search.problem import Problem
-from clew.programs.task import Task, shipped_tasks
 
 LONGER = {10: 0.4, 11: 0.3, 12: 0.3}
 """Sizes of programs longer than any demonstration."""
@@ -24,20 +22,9 @@ PER_POOL = 12
 """Held-out tasks from one bank: fewer than of demonstrations, so that their inputs differ more."""
 
 
-def computes(tasks: Iterable[Task]) -> frozenset[str]:
-    """What tasks compute, as `behaviour` says it; those without a reference program are passed over."""
-    return frozenset(behaviour(task.reference, task.inputs) for task in tasks if task.reference is not None)
-
-
-@cache
-def shipped() -> frozenset[str]:
-    """What the tasks that ship with Clew compute."""
-    return computes(shipped_tasks())
-
-
 def excluded(paths: Iterable[Path]) -> frozenset[str]:
-    """What the tasks of these files compute, and those that ship. Raises `EvidenceError` for a file that is wrong."""
-    return shipped().union(*(computes(each.task for each in read(path).items) for path in paths))
+    """What the tasks of these files compute. Raises `EvidenceError` for a file that is wrong."""
+    return frozenset().union(*(computes(each.task for each in read(path).items) for path in paths))
 
 
 def held_out(
@@ -56,9 +43,7 @@ def held_out(
     """
     purpose = "longer tasks" if longer else "held-out tasks"
     sizes = LONGER if longer else (SIZES if grammar.name == FULL.name else None)
-    made = draw_tasks(
-        count, seed, grammar, purpose=purpose, sizes=sizes, exclude=exclude | shipped(), per_pool=PER_POOL, tell=tell
-    )
+    made = draw_tasks(count, seed, grammar, purpose=purpose, sizes=sizes, exclude=exclude, per_pool=PER_POOL, tell=tell)
     items = tuple(Demonstration(each.task, each.drawn.actions) for each in made)
     return Demonstrations(grammar, items, {"seed": seed, "tasks": purpose})
 
