@@ -29,6 +29,7 @@ _IMPORTED = [
     "clew.training.launch",
     "clew.training.torch_backend",
     "clew.objectives.next_token",
+    "clew.objectives.ppo",
     "clew.games.replay",
     "clew.models.policy_value",
     "torch.optim",

@@ -101,6 +101,10 @@ def flags(**changed: Any) -> list[str]:
     """The small recipe as flags, with `changed` laid over it."""
     found = []
     for name, value in (SMALL | changed).items():
-        found.append(f"--{name.replace('_', '-')}")
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+            continue
+        found.append(f"--{flag}")
         found += [str(each) for each in value] if isinstance(value, tuple) else [str(value)]
     return found

@@ -43,6 +43,8 @@ SMALL = {
     "evaluate programs": "--at-most 2 --seconds 0.2 --limit 200",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
     "evaluate games": "--games 4",
+    "train (cartpole|ppo)": "--rollout-steps 32 --total-steps 64 --batch-size 16 --eval-episodes 2 --threads 1",
+    "evaluate ppo": "",
     "games check": "--games 3",
     "tournament": "--games 4 --at-most 2",
     "actor": "--episodes 20 --lanes 10 --simulations 2",
@@ -54,6 +56,7 @@ REPLACED = {
     "--theorems 3000": "--theorems 60",
     "--limit 20": "--limit 2",
     "--vocab-size 4096": "--vocab-size 300",
+    "--episodes 100": "--episodes 2",
 }
 
 

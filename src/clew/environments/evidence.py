@@ -13,9 +13,10 @@ from clew.core import files
 from clew.core.errors import UsageError
 from clew.core.evidence import Evidence
 from clew.environments import making
+from clew.environments.probing import deterministic
 from clew.environments.spaces import Actions, Observations
 from clew.environments.trajectories import Steps, read_trajectories
-from clew.environments.vector import Environments, deterministic
+from clew.environments.vector import Environments
 from clew.recipes.ppo import PPORecipe
 
 
@@ -31,15 +32,16 @@ def prepare(recipe: PPORecipe) -> PreparedEnvironments:
     try:
         probe.reset()
         actions, observations, name = probe.actions, probe.layout, probe.name
-        names = tuple(getattr(probe.unwrapped, "action_names", ()))
+        about = dict(getattr(probe.unwrapped, "about", {}))
         _check_sizes(recipe, observations.size, actions.outputs, name)
+        probe.state()  # one that gives a state that is no JSON is told now, not at the first checkpoint
         way = probe.way if probe.way == "state" or deterministic(make, seed=recipe.seed) else "none"
         masked = probe.masks is not None
     finally:
         probe.close()
     path = Path(recipe.data.path) if recipe.data.path else None
     steps = read_trajectories(path, observations.size, actions) if path else None
-    return PreparedEnvironments(recipe, make, name, actions, observations, names, way, masked, steps)
+    return PreparedEnvironments(recipe, make, name, actions, observations, about, way, masked, steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +53,8 @@ class PreparedEnvironments:
     name: str
     actions: Actions
     observations: Observations
-    action_names: tuple[str, ...]
-    """What each action is, where the environment says (`action_names`)."""
+    about: dict[str, Any]
+    """What the environment says of its observations and actions (`about`), for a bundle's hosts; JSON."""
     way: str
     """How a resumed run rebuilds the environments: "state", "replay", or "none"."""
     masked: bool

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -50,13 +52,24 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _here() -> Iterator[None]:
+    """With modules of the folder that the command is run in."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
+
+
 def registered(name: str) -> None:
     """Import the module before the colon of an environment's name, so that it is known. Raises `UsageError`."""
     module, colon, _ = name.partition(":")
     if not colon:
         return
     try:
-        importlib.import_module(module)
+        with _here():
+            importlib.import_module(module)
     except ImportError as error:
         raise UsageError(
             f"The environment {name} is of the module {module}, which cannot be imported: {error}."

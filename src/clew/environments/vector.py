@@ -8,29 +8,24 @@ is deterministic given its seed can be rebuilt at any time from the actions of i
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-import gymnasium
 import numpy as np
 from gymnasium import Env
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from clew.core.errors import UsageError
 from clew.core.randomness import key
 from clew.environments.making import EnvironmentFaultError, fault
 from clew.environments.spaces import Actions, Observations, actions_of, mask_source, observations_of
+from clew.environments.wrapped import given, gives_state, limit, masks_of, take_back
 
 LONGEST_EPISODE = 100_000
 """Steps after which an episode without a limit is taken for one that never ends."""
 REMEMBERED = 100
 """Finished episodes that statistics are over."""
-_PROBED = 40
-"""Steps that tell whether an environment is deterministic."""
 
 Way = Literal["state", "replay", "none"]
 """How an environment is rebuilt in a resumed run: from the state that it gives, by replaying the actions of its
@@ -49,7 +44,12 @@ class Final(NamedTuple):
 class Environments:
     """`count` environments. After `reset` or `restore`, `step` them; the arrays are overwritten by each step."""
 
-    def __init__(self, make: Callable[[], Env[Any, Any]], count: int, *, seed: int, purpose: str = "episode") -> None:
+    def __init__(
+        self, make: Callable[[], Env[Any, Any]], count: int, *, seed: int, purpose: str = "episode", keeps: bool = True
+    ) -> None:
+        """`keeps`: whether environments that give and take their state are seeded once, and then follow their own
+        course from episode to episode (a curriculum); the others are seeded for every episode.
+        """
         self._envs = [make() for _ in range(count)]
         first = self._envs[0]
         self.name = first.spec.id if first.spec else type(first.unwrapped).__name__
@@ -79,7 +79,9 @@ class Environments:
         self.steps_taken = 0
         self._log: list[NDArray[Any]] = []
         self._begun = [0] * count
-        self._limited = all(_limit(env) is not None for env in self._envs)
+        self._seeded = [False] * count
+        self._keeps = keeps and self.way == "state"
+        self._limited = all(limit(env) is not None for env in self._envs)
 
     def reset(self) -> None:
         """Begin the first episode of each. Raises `EnvironmentFaultError`."""
@@ -151,7 +153,7 @@ class Environments:
     @property
     def way(self) -> Way:
         """How these environments are rebuilt, where they are deterministic."""
-        return "state" if all(_gives_state(env) for env in self._envs) else "replay"
+        return "state" if all(gives_state(env) for env in self._envs) else "replay"
 
     def state(self) -> dict[str, Any]:
         """Where each environment stands, as JSON: its state or the actions of its episode, and the statistics."""
@@ -164,7 +166,7 @@ class Environments:
                 "return": self._returns[place],
             }
             if way == "state":
-                kept["state"] = _given(env)
+                kept["state"] = given(env)
             else:
                 kept["actions"] = [self._log[at][place].tolist() for at in range(self._begun[place], stop)]
             kept["observation"] = self.observations[place].tolist()
@@ -189,7 +191,7 @@ class Environments:
         for place, kept in enumerate(places):
             histories.append(kept.get("actions", []))
             if "state" in kept:
-                _take_back(self._envs[place], kept["state"], int(kept["length"]))
+                take_back(self._envs[place], kept["state"], int(kept["length"]))
                 self.observations[place] = np.asarray(kept["observation"], np.float32)
             elif not self._replayed(place, kept):
                 lost.append(place)
@@ -244,8 +246,10 @@ class Environments:
 
     def _begin(self, place: int) -> None:
         seed = key(self._seed, self._purpose, place, int(self.episodes[place])) % 2**31
+        again = self._keeps and self._seeded[place]
+        self._seeded[place] = True
         try:
-            observation, self.told[place] = self._envs[place].reset(seed=seed)
+            observation, self.told[place] = self._envs[place].reset(seed=None if again else seed)
             self._write(observation, self.observations[place])
         except Exception as error:
             raise fault(self.name, f"at the reset before episode {self.episodes[place]}", error) from error
@@ -268,7 +272,7 @@ class Environments:
         assert self.masks is not None
         for place, env in enumerate(self._envs):
             try:
-                told = self.told[place]["action_mask"] if self._masked == "info" else _masks_of(env)
+                told = self.told[place]["action_mask"] if self._masked == "info" else masks_of(env)
                 self.masks[place] = np.asarray(told).reshape(-1)
             except (KeyError, ValueError, TypeError) as error:
                 raise EnvironmentFaultError(
@@ -311,85 +315,6 @@ class Environments:
         )
 
 
-def deterministic(make: Callable[[], Env[Any, Any]], *, seed: int) -> bool:
-    """Whether two environments, given the same seeds and actions, do the same, bit for bit, over some episodes."""
-    seen = []
-    for _ in range(2):
-        envs = Environments(make, 1, seed=seed, purpose="probe")
-        envs.reset()
-        random = np.random.default_rng(seed % 2**32)
-        told = [envs.observations.tobytes()]
-        for _ in range(_PROBED):
-            envs.step(random_rows(envs, random))
-            told += [
-                envs.observations.tobytes(),
-                envs.rewards.tobytes(),
-                *(each.observation.tobytes() for each in envs.finals),
-            ]
-        envs.close()
-        seen.append(told)
-    return seen[0] == seen[1]
-
-
-def random_rows(envs: Environments, random: np.random.Generator) -> NDArray[Any]:
-    """Random legal actions, [count, columns]."""
-    actions = envs.actions
-    if actions.kind == "box":
-        return random.uniform(-1, 1, (envs.count, actions.columns)).astype(np.float32)
-    rows = np.zeros((envs.count, actions.columns), np.int64)
-    at = 0
-    for column, size in enumerate(actions.sizes):
-        weights = random.random((envs.count, size))
-        if envs.masks is not None:
-            weights = np.where(envs.masks[:, at : at + size], weights, -1.0)
-        rows[:, column] = weights.argmax(axis=1)
-        at += size
-    return rows
-
-
 def _rows(actions: list[list[float]], layout: Actions) -> NDArray[Any]:
     kind = np.float32 if layout.kind == "box" else np.int64
     return np.array(actions, kind).reshape(-1, layout.columns)
-
-
-def _limit(env: Env[Any, Any]) -> int | None:
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, TimeLimit):
-            return int(env._max_episode_steps)
-        env = env.env
-    return None
-
-
-def _gives_state(env: Env[Any, Any]) -> bool:
-    """Whether the environment gives and takes its state, and no wrapper around it has one of its own."""
-    while isinstance(env, gymnasium.Wrapper):
-        if not isinstance(env, TimeLimit | OrderEnforcing | PassiveEnvChecker):
-            return False
-        env = env.env
-    return callable(getattr(env, "get_state", None)) and callable(getattr(env, "set_state", None))
-
-
-def _given(env: Env[Any, Any]) -> Any:
-    give: Any = getattr(env.unwrapped, "get_state")  # noqa: B009
-    state = give()
-    try:
-        return json.loads(json.dumps(state, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"The state that {type(env.unwrapped).__name__}.get_state() gives is no JSON ({error}). Give plain "
-            "numbers, strings, lists and dictionaries."
-        ) from error
-
-
-def _take_back(env: Env[Any, Any], state: Any, length: int) -> None:
-    take: Any = getattr(env.unwrapped, "set_state")  # noqa: B009
-    take(state)
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, TimeLimit):
-            setattr(env, "_elapsed_steps", length)  # noqa: B010
-        env = env.env
-
-
-def _masks_of(env: Env[Any, Any]) -> Any:
-    masks: Any = getattr(env.unwrapped, "action_masks")  # noqa: B009
-    return masks()

@@ -68,20 +68,6 @@ def guide_config(recipe: ImitationRecipe, grammar: Grammar) -> GuideConfig:
     )
 
 
-def about(grammar: Grammar) -> dict[str, Any]:
-    """What a guide of this grammar reads and chooses among, for its bundle."""
-    return {
-        "family": "programs",
-        "observation": {"kind": "program", "size": features.input_dim(grammar), "task": features.layout(grammar).task},
-        "actions": {
-            "kind": "grammar",
-            "grammar": grammar.name,
-            "names": [str(production) for production in grammar.productions],
-        },
-        "latency": {"scale": features.LATENCY, "unit": "log1p of steps / scale"},
-    }
-
-
 class Imitation(Objective):
     """A guide, rows of demonstrations, four losses."""
 
@@ -160,7 +146,7 @@ class Imitation(Objective):
 
     def describe_model(self) -> dict[str, Any]:
         """Family and sizes, and what its observations and actions are."""
-        return {**self.model.describe(), "about": about(self._grammar)}
+        return {**self.model.describe(), "about": features.about(self._grammar)}
 
     def planned_flops(self) -> float:
         """Six operations a weight and row."""

@@ -22,11 +22,10 @@ from clew.programs.demonstrations import Demonstration, Demonstrations, Seen
 from clew.programs.drawing import SIZES, Drawn, Pool, draw_inputs
 from clew.programs.grammar import FULL, Grammar
 from clew.programs.heads import NO_ACTION
-from clew.programs.interpret import Arguments, Limits, compile_program, execute
-from clew.programs.primitives import Type
+from clew.programs.interpret import Limits
+from clew.programs.judging import Judge, results_of
 from clew.programs.promises import contract_of
-from clew.programs.states import State, expression, start
-from clew.programs.syntax import Value
+from clew.programs.states import State, begin, start
 from clew.programs.task import Example, Task
 
 SMALL_SIZES = {2: 0.15, 3: 0.25, 4: 0.25, 5: 0.2, 6: 0.15}
@@ -78,8 +77,8 @@ def draw_tasks(
             drawn = pool.draw(random, size)
             if drawn is None:
                 continue
-            signature = _Signature(inputs, drawn.output)
-            program = expression(drawn.actions, signature, grammar)
+            state = begin(pool.types, drawn.output, grammar).follow(drawn.actions)
+            program = state.expression([name for name, _ in inputs])
             does = behaviour(program, inputs)
             if does in seen:
                 continue
@@ -98,12 +97,6 @@ def draw_tasks(
                 f"There are no {count:,} different tasks of these sizes in the grammar '{grammar.name}': "
                 f"{made:,} were found. Ask for fewer."
             )
-
-
-@dataclass(frozen=True)
-class _Signature:
-    inputs: tuple[tuple[str, Type], ...]
-    output: Type
 
 
 def demonstrate(
@@ -128,30 +121,11 @@ def demonstrate(
     return Demonstrations(grammar, tuple(items), {"seed": seed, "budget": budget})
 
 
-class _Judge:
-    """Whether what a program gives for the examples is as the task ensures."""
-
-    def __init__(self, task: Task) -> None:
-        self._types = (*task.types, task.output)
-        self._conditions = [compile_program(each, task.judged) for each in task.ensures]
-        self._arguments = [example.arguments for example in task.examples]
-
-    def fails(self, results: Sequence[Value]) -> bool:
-        if not self._conditions:
-            return False
-        cases = [[*row, result] for row, result in zip(self._arguments, results, strict=True)]
-        packed = Arguments(self._types, cases)
-        for condition in self._conditions:
-            rows = execute(condition, packed, _LIMITS)
-            if (rows[:, machine.ERROR] != machine.FINE).any() or (rows[:, machine.VALUE] != 1).any():
-                return True
-        return False
-
-
 def _states(
     random: np.random.Generator, task: Task, actions: Sequence[int], labeller: Labeller, grammar: Grammar
 ) -> Iterator[Seen]:
-    judge, state = _Judge(task), start(task, grammar)
+    arguments = [example.arguments for example in task.examples]
+    judge, state = Judge(task.inputs, task.output, task.ensures, arguments), start(task, grammar)
     for action in actions:
         own = tuple(actions) if random.random() < _OWN else None
         seen = _seen(random, state, action, task, labeller, judge, own)
@@ -177,7 +151,7 @@ def _seen(
     action: int,
     task: Task,
     labeller: Labeller,
-    judge: _Judge,
+    judge: Judge,
     own: tuple[int, ...] | None,
 ) -> Seen | None:
     """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
@@ -190,10 +164,5 @@ def _seen(
     if (rows[:, machine.ERROR] != machine.FINE).any():
         return Seen(state.actions, action, value, 1, None)
     steps = int(rows[:, machine.STEPS].sum())
-    values = rows[:, machine.VALUE].tolist()
-    results: list[Value] = values
-    if task.output is Type.LIST:
-        results = [tuple(labeller.room.lists[case, :length].tolist()) for case, length in enumerate(values)]
-    elif task.output is Type.BOOL:
-        results = [bool(each) for each in values]
+    results = results_of(rows, labeller.room.lists, task.output)
     return Seen(state.actions, action, value, int(judge.fails(results)), steps)

@@ -14,7 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from clew.programs.completions import Cases, Fillers, Labeller, acts_of, cases_of, fillers_of, room_for
+from clew.programs.compiling import Cases, acts_of, cases_of, room_for
+from clew.programs.completions import Fillers, Labeller, fillers_of
 from clew.programs.grammar import FULL, NONTERMINALS, Grammar, Nonterminal
 from clew.programs.machine import ERROR, FINE, VALUE
 from clew.programs.primitives import PRIMITIVES, FunctionType, Type

@@ -5,7 +5,8 @@
 
 A step fills the leftmost open place of a partial program. An episode ends when the program is complete: the reward is 1
 where it fits all examples of the task, else 0. It is truncated where the program cannot be completed within `max_size`
-nodes. `info["action_mask"]` says which actions the grammar allows; another one ends the episode without reward.
+nodes. `info["action_mask"]` says which actions the grammar allows; another one ends the episode without reward. With
+the program complete, `info` also tells its `guard` (1: an error stopped it, or it breaks the contract) and `latency`.
 
 Tasks are drawn by weight, and weights follow success: a task that is solved now and then is drawn most, one that always
 or never is comes up less (`TaskSampler`). What is drawn is a function of seed, episode and the outcomes before it, and
@@ -15,6 +16,7 @@ all of it is saved and restored (`get_state`, `set_state`), so that a run that w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,11 @@ from numpy.typing import NDArray
 
 from clew.core.errors import UsageError
 from clew.core.randomness import generator
-from clew.programs import features
-from clew.programs.completions import Cases, Room, acts_of, cases_of, room_for, run_program
+from clew.programs import features, machine
 from clew.programs.demonstrations import read
+from clew.programs.execution import Runner
 from clew.programs.grammar import GRAMMARS, Grammar
+from clew.programs.judging import Judge, results_of
 from clew.programs.pretty import pretty
 from clew.programs.search.problem import Problem
 from clew.programs.states import State, legal_actions, start
@@ -119,9 +122,10 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if tasks is None:
             tasks = _generated(generated, task_seed, self.grammar)
         elif isinstance(tasks, str | Path):
-            file = read(Path(tasks))
-            self.grammar = file.grammar
-            tasks = [each.problem for each in file.items]
+            path = Path(tasks)
+            about = path.stat() if path.is_file() else None
+            written = (about.st_mtime_ns, about.st_size) if about else (0, 0)
+            self.grammar, tasks = _read(path, written)
         if not tasks:
             raise UsageError("The environment needs a task at least.")
         self.problems: tuple[Problem, ...] = tuple(tasks)
@@ -130,9 +134,8 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._width, self._split = features.input_dim(self.grammar), features.layout(self.grammar).task
         self.observation_space = gymnasium.spaces.Box(-16.0, 64.0, (self._width,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(self.grammar.actions)
-        self._acts = acts_of(self.grammar)
-        self._scale = features.scale(self.grammar)
-        self._tasks: dict[int, tuple[NDArray[np.float32], Cases, Room]] = {}
+        self._tasks: dict[int, tuple[NDArray[np.float32], Runner]] = {}
+        self._judges: dict[int, Judge] = {}
         self._masks: dict[tuple[int, int], NDArray[np.int8]] = {}
         self._none = np.zeros(self.grammar.actions, np.int8)
         self._seed = self._episode = self.task = 0
@@ -162,6 +165,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if self._over:
             raise UsageError("The episode is over, or none has begun: call reset.")
         chosen, reward, terminated, truncated, solved = int(action), 0.0, False, False, False
+        outcome: dict[str, float] = {}
         if self._mask()[chosen] == 0:
             terminated = True
         else:
@@ -170,6 +174,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
                 terminated = True
                 share = self._share()
                 solved = share == 1.0
+                outcome = self._outcome()
                 reward = 1.0 if solved else self.shaping * share
             else:
                 truncated = self._state.size + len(self._state.holes) > self.max_size
@@ -179,7 +184,13 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         info = self._info()
         if self._over:
             info["solved"] = solved
+            info |= outcome
         return self._observation(), reward, terminated, truncated, info
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What observations and actions are, for the bundle of a policy: the same as of any guide of the grammar."""
+        return features.about(self.grammar)
 
     def render(self) -> Any:
         """The program so far, its open places as `?`."""
@@ -213,7 +224,7 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def _observation(self) -> NDArray[np.float32]:
         row = np.empty(self._width, np.float32)
         row[: self._split] = self._prepared()[0]
-        np.multiply(features.counts_of(self._state), self._scale, out=row[self._split :])
+        row[self._split :] = features.state_row(self._state)
         return row
 
     def _mask(self) -> NDArray[np.int8]:
@@ -230,28 +241,48 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self._mask().copy(), "task": self.task}
 
-    def _prepared(self) -> tuple[NDArray[np.float32], Cases, Room]:
+    def _prepared(self) -> tuple[NDArray[np.float32], Runner]:
         """The task's part of an observation and its examples, made once."""
         found = self._tasks.get(self.task)
         if found is None:
             problem = self.problems[self.task]
-            cases = cases_of(problem.input_types, problem.arguments, problem.results)
-            found = features.of_task(problem, self.grammar), cases, room_for(len(problem.results))
-            self._tasks[self.task] = found
+            found = self._tasks[self.task] = features.of_task(problem, self.grammar), Runner(problem, self.grammar)
         return found
+
+    def _outcome(self) -> dict[str, float]:
+        """Guard and latency of the complete program that was just run: as demonstrations have them of a completion."""
+        runner = self._prepared()[1]
+        rows = runner.room.results
+        if (rows[:, machine.ERROR] != machine.FINE).any():
+            return {"guard": 1.0}
+        problem = self.problems[self.task]
+        judge = self._judges.get(self.task)
+        if judge is None:
+            judge = self._judges[self.task] = Judge(problem.inputs, problem.output, problem.ensures, problem.arguments)
+        steps = float(rows[:, machine.STEPS].sum()) / len(rows)
+        fails = judge.fails(results_of(rows, runner.room.lists, problem.output))
+        return {"guard": float(fails), "latency": features.latency_of(steps)}
 
     def _share(self) -> float:
         """The share of the examples that the complete program fits."""
-        _, cases, room = self._prepared()
-        actions = np.array(self._state.actions, np.int64)
-        return float(run_program(actions, len(actions), self._acts, cases, room)) / len(cases.values)
+        return self._prepared()[1].share(self._state.actions)
 
 
-def _generated(count: int, seed: int, grammar: Grammar) -> list[Problem]:
+@lru_cache(maxsize=4)
+def _generated(count: int, seed: int, grammar: Grammar) -> tuple[Problem, ...]:
+    """The same tasks for each of the environments that are stepped side by side."""
     from clew.programs.demonstrating import draw_tasks
     from clew.programs.search.problem import of_task
 
-    return [of_task(made.task) for made in draw_tasks(count, seed, grammar, purpose="tasks of the environment")]
+    made = draw_tasks(count, seed, grammar, purpose="tasks of the environment")
+    return tuple(of_task(each.task) for each in made)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, written: tuple[int, int]) -> tuple[Grammar, tuple[Problem, ...]]:
+    """The tasks of a file; `written`: its time and size, by which a file that was replaced is read again."""
+    file = read(path)
+    return file.grammar, tuple(each.problem for each in file.items)
 
 
 gymnasium.register(id=ID, entry_point="clew.programs.environment:SynthesisEnv")

@@ -31,12 +31,12 @@ def rows_of(grammar: Grammar, demonstrations: Sequence[Demonstration]) -> Rows:
     """
     layout, count = features.layout(grammar), sum(len(each.states) for each in demonstrations)
     task_features = np.zeros((len(demonstrations), layout.task), np.float32)
-    counts = np.zeros((count, layout.state), np.uint8)
+    state_features = np.zeros((count, layout.state), np.float16)
     kinds: dict[tuple[Type, ...], int] = {}
     found = Rows(
         grammar=grammar,
         task_features=task_features,
-        state_features=np.zeros((0, layout.state), np.float16),
+        state_features=state_features,
         tasks=np.zeros(count, np.int64),
         task_types=np.zeros(len(demonstrations), np.int64),
         legal_of=np.zeros((0, 0, 0), np.bool_),
@@ -53,7 +53,7 @@ def rows_of(grammar: Grammar, demonstrations: Sequence[Demonstration]) -> Rows:
         task_features[number] = features.of_task(problem, grammar)
         found.task_types[number] = kinds.setdefault(problem.input_types, len(kinds))
         for seen, state in zip(each.states, _states(each, problem, grammar), strict=True):
-            counts[row] = features.counts_of(state)
+            state_features[row] = features.state_row(state)
             found.tasks[row], found.actions[row] = number, seen.action
             found.nonterminals[row], found.contexts[row] = state.hole.nonterminal, state.hole.context
             found.values[row], found.guards[row] = seen.value, seen.guard
@@ -64,8 +64,7 @@ def rows_of(grammar: Grammar, demonstrations: Sequence[Demonstration]) -> Rows:
     for types, kind in kinds.items():
         for place in range(len(NONTERMINALS)):
             legal[kind, place, list(legal_actions(grammar, place, types))] = True
-    state_features = (counts * features.scale(grammar)).astype(np.float16)
-    return replace(found, state_features=state_features, legal_of=legal)
+    return replace(found, legal_of=legal)
 
 
 def _states(found: Demonstration, problem: Problem, grammar: Grammar) -> Iterator[State]:

@@ -11,17 +11,21 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.core.errors import UsageError
 from clew.programs import signature
+from clew.programs.execution import MEASURES, Runner
 from clew.programs.grammar import NONTERMINALS, SMALL, Grammar
 from clew.programs.primitives import Type
 from clew.programs.search.problem import Problem
-from clew.programs.states import NONE, State
+from clew.programs.search.problem import of_task as of_task_file
+from clew.programs.states import NONE, Signature, State
 from clew.programs.syntax import Call, Expr, nodes
+from clew.programs.task import Task
 
 Row = NDArray[np.float32]
 Counts = NDArray[np.uint8]
@@ -105,19 +109,35 @@ def layout(grammar: Grammar) -> Layout:
         if grammar.name == SMALL.name:
             found = Layout(grammar, len(_SMALL_TASK), _SMALL_STATE)
         else:
-            found = Layout(grammar, signature.PROPERTIES + len(_RAW), _state_width(grammar))
+            found = Layout(grammar, signature.PROPERTIES + len(_RAW), _counted(grammar) + len(MEASURES))
         _layouts()[grammar.name] = found
     return found
 
 
-def _state_width(grammar: Grammar) -> int:
+def _counted(grammar: Grammar) -> int:
     """Nonterminal, argument, parent, grandparent, left neighbour; counts of actions, open holes; size, holes, flag."""
+    if grammar.name == SMALL.name:
+        return _SMALL_STATE
     return 2 * len(NONTERMINALS) + _LONGEST_ARGUMENT + 3 * (grammar.actions + 1) + grammar.actions + 3
 
 
 def input_dim(grammar: Grammar) -> int:
     """Numbers in a row of features."""
     return layout(grammar).width
+
+
+def about(grammar: Grammar) -> dict[str, Any]:
+    """What a guide of this grammar reads and chooses among, for its bundle."""
+    return {
+        "family": "programs",
+        "observation": {"kind": "program", "size": input_dim(grammar), "task": layout(grammar).task},
+        "actions": {
+            "kind": "grammar",
+            "grammar": grammar.name,
+            "names": [str(production) for production in grammar.productions],
+        },
+        "latency": {"scale": LATENCY, "unit": "log1p of steps / scale"},
+    }
 
 
 def task_names(grammar: Grammar) -> tuple[str, ...]:
@@ -233,14 +253,43 @@ def of_state(task: Row, state: State) -> Row:
     found = layout(state.grammar)
     row = np.empty(found.width, np.float32)
     row[: found.task] = task
-    row[found.task :] = counts_of(state) * scale(state.grammar)
+    row[found.task :] = state_row(state)
     return row
 
 
+def state_row(state: State) -> Row:
+    """The state's part of a row, float32 [layout.state]: its nodes and places, then what running it plainly gives."""
+    row = counts_of(state) * scale(state.grammar)
+    if state.grammar.name == SMALL.name:
+        return row
+    measured = np.zeros(len(MEASURES), np.float32)
+    if state.holes and state.problem is not None:
+        runner = _runner(state.problem, state.grammar)
+        measured = runner.measures(state.actions, [hole.nonterminal for hole in reversed(state.holes)])
+    return np.concatenate((row, measured))
+
+
+_RUNNERS: dict[int, tuple[Signature, Runner]] = {}
+"""The tasks whose states were last asked for, by identity: their hashes would take longer than a run."""
+_MOST_RUNNERS = 1024
+
+
+def _runner(problem: Signature, grammar: Grammar) -> Runner:
+    found = _RUNNERS.get(id(problem))
+    if found is None:
+        if len(_RUNNERS) >= _MOST_RUNNERS:
+            del _RUNNERS[next(iter(_RUNNERS))]
+        asked = of_task_file(problem) if isinstance(problem, Task) else problem
+        if not isinstance(asked, Problem):
+            raise UsageError("A state's features need a task with examples: start the state with a Problem or a Task.")
+        found = _RUNNERS[id(problem)] = problem, Runner(asked, grammar)
+    return found[1]
+
+
 def counts_of(state: State) -> Counts:
-    """The state's part of a row as whole numbers, uint8 [layout.state]; times `scale` it is what a model sees."""
+    """The nodes and places of a state as whole numbers, uint8 [n]; times `scale` they are what a model sees."""
     grammar = state.grammar
-    row = np.zeros(layout(grammar).state, np.uint8)
+    row = np.zeros(_counted(grammar), np.uint8)
     if not state.holes:
         return row
     hole = state.holes[-1]
@@ -266,10 +315,10 @@ def counts_of(state: State) -> Counts:
 
 
 def scale(grammar: Grammar) -> Row:
-    """What the whole numbers of `counts_of` are multiplied with, float32 [layout.state]."""
+    """What the whole numbers of `counts_of` are multiplied with, float32 [n]."""
     found = _scales().get(grammar.name)
     if found is None:
-        found = np.ones(layout(grammar).state, np.float32)
+        found = np.ones(_counted(grammar), np.float32)
         if grammar.name == SMALL.name:
             found[_SMALL_PARENTS + 3 : _SMALL_PARENTS + 5] = (0.1, 0.2)
             found[-3:] = 0.5

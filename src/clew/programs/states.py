@@ -8,7 +8,7 @@ actions are two spellings of one thing: `derivation` writes the one, `expression
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from clew.core.errors import UsageError
@@ -100,6 +100,8 @@ class State:
     """The leftmost derivation so far: the nodes of the program in reading order."""
     holes: tuple[Hole, ...]
     """Open places, the leftmost last."""
+    problem: Signature | None = field(default=None, compare=False, repr=False)
+    """The task that the derivation was started for."""
 
     @property
     def complete(self) -> bool:
@@ -137,7 +139,7 @@ class State:
         for argument in range(len(kinds) - 1, -1, -1):
             context = tables.contexts[action, argument, kinds[argument]]
             below.append(Hole(kinds[argument], action, argument, hole.parent, NONE, context))
-        return State(self.grammar, self.inputs, self.output, (*self.actions, action), tuple(below))
+        return State(self.grammar, self.inputs, self.output, (*self.actions, action), tuple(below), self.problem)
 
     def follow(self, actions: Sequence[int]) -> State:
         """The state after these actions."""
@@ -234,11 +236,12 @@ def _outside(what: object) -> str:
 
 def start(problem: Signature, grammar: Grammar) -> State:
     """The state of a task before the first action: one hole, of the type of its result."""
-    return begin(tuple(type_ for _, type_ in problem.inputs), problem.output, grammar)
+    types = tuple(type_ for _, type_ in problem.inputs)
+    return replace(begin(types, problem.output, grammar), problem=problem)
 
 
 def begin(inputs: tuple[Type, ...], output: Type, grammar: Grammar) -> State:
-    """As `start`, of the types alone."""
+    """As `start`, of types alone: nothing of it can be run."""
     nonterminal = NONTERMINALS.index(Nonterminal(output, 0))
-    context = _tables(grammar).contexts[NONE, 0, nonterminal]
-    return State(grammar, inputs, output, (), (Hole(nonterminal, NONE, 0, NONE, NONE, context),))
+    hole = Hole(nonterminal, NONE, 0, NONE, NONE, _tables(grammar).contexts[NONE, 0, nonterminal])
+    return State(grammar, inputs, output, (), (hole,))

@@ -92,9 +92,10 @@ class Clipping(Section):
     advantage_rows: int = pydantic.Field(default=0, ge=0)
     """Rows that advantages are normalised over: a multiple of the batch size. 0: the rows of each optimiser step."""
     guard_coef: float = pydantic.Field(default=0.0, ge=0)
-    """Weight of the guard's cross-entropy, where an environment's info tells `guard` (0 or 1)."""
+    """Weight of the guard's cross-entropy, where an environment's info tells `guard` (0 or 1), of a step or of the
+    whole episode at its end."""
     latency_coef: float = pydantic.Field(default=0.0, ge=0)
-    """Weight of the latency's mean squared error, where an environment's info tells `latency`."""
+    """Weight of the latency's mean squared error, where an environment's info tells `latency`, likewise."""
 
 
 class PolicyNet(Section):
@@ -143,6 +144,8 @@ class ReturnEvaluation(Section):
 class PPOTraining(Training):
     """What the loop does, with the defaults of PPO."""
 
+    max_steps: int = pydantic.Field(default=0, ge=0)
+    """Optimiser steps to plan; 0 plans as many updates as `rollout.total_steps` takes."""
     max_epochs: int = pydantic.Field(default=10, ge=1, le=LARGEST)
     """Passes over each rollout in the update that follows it."""
     batch_size: int = pydantic.Field(default=64, ge=1, le=LARGEST)

@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     else:
         print(
             f"{report['environment']}: mean return {report['mean_return']:.2f} (95% {report['mean_return_low']:.2f} to "
-            f"{report['mean_return_high']:.2f}), mean length {report['mean_length']:.1f}, over {options.episodes} episodes"
+            f"{report['mean_return_high']:.2f}), mean length {report['mean_length']:.1f}, over {options.episodes} "
+            "episodes"
         )
     return EXIT_DONE

@@ -81,6 +81,7 @@ class FusedNet:
         self.layers: NDArray[np.float32] = np.zeros(rows * int(self.policy_sizes.sum() + 1), np.float32)
         self.flow, self.other = np.zeros((2, rows * widest), np.float32)
         self._no_mask = np.ones((1, config.action_dim), np.bool_)
+        self.pack(dict(self.parameters()), self.weights)
         self._no_choice, self._no_vector = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
 
     def parameters(self) -> dict[str, nn.Parameter]:

@@ -8,9 +8,9 @@ rollout, environments and normalisation are in the saved state, so that a resume
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,23 +23,23 @@ from torch import Tensor
 
 from clew.core.errors import EvidenceError, UsageError
 from clew.core.randomness import key
-from clew.environments.evaluation import Returns, play
+from clew.environments.episodes import Returns, play
 from clew.environments.evidence import PreparedEnvironments
 from clew.environments.running import Running
 from clew.environments.spaces import Actions
 from clew.environments.vector import Environments
 from clew.models.guide import GuideConfig, GuideNet
-from clew.objectives.ppo.distributions import log_probability_and_entropy, sample
+from clew.objectives.ppo.distributions import log_probability_and_entropy
 from clew.objectives.ppo.fused import FusedNet, FusedSteps, can_be_fused
 from clew.objectives.ppo.rollout import Actor, Collector, Rollout, stored_rollout
+from clew.objectives.ppo.torch_steps import PolicySteps, TorchActor
 from clew.objectives.ppo.updates import Updates
 from clew.recipes.ppo import PPORecipe
 from clew.runs.progress import Evaluation
+from clew.training.checkpoint import Checkpoint
 from clew.training.devices import Placement
 from clew.training.objective import Loss, Objective, Shard, State
-from clew.training.optimizers import Optimizer
-from clew.training.step import TorchSteps
-from clew.training.steps import Step, Steps
+from clew.training.steps import Steps
 
 UNBOUNDED = 1e30
 """Where observations that are not normalised are cut off: nowhere."""
@@ -125,7 +125,7 @@ class PPO(Objective):
         if self.fused is not None:
             return FusedSteps(self.recipe, self.fused, self.updates)
         loss = torch.compile(self.loss, dynamic=True) if self.recipe.training.compile == "yes" else self.loss
-        return PolicySteps(self, loss)
+        return PolicySteps(self, self.updates, self._placement, loss)
 
     def batch(self, step: int, shard: Shard) -> Batch:
         """The shard's rows of the minibatch of `step`."""
@@ -235,6 +235,7 @@ class PPO(Objective):
             "iteration": self.updates.iteration,
             "update_ended": self.updates.ended,
             "seen": self.seen.state(),
+            "clip": self.net.config.clip,
             "collector": self.collector.state() if self.collector is not None else None,
         }
         return State(values, rollout.tensors() if rollout is not None else {})
@@ -243,6 +244,7 @@ class PPO(Objective):
         """Take back what `state` gave, environments rebuilt."""
         values = state.values
         self.seen.restore(values["seen"])
+        self._clip_at(float(values["clip"]))
         self.updates.iteration, self.updates.ended = int(values["iteration"]), bool(values["update_ended"])
         self.updates.rollout = Rollout.from_tensors(state.tensors) if state.tensors else None
         if self.updates.rollout is not None and len(self.updates.rollout) != self.updates.rows:
@@ -259,6 +261,16 @@ class PPO(Objective):
                     flush=True,
                 )
 
+    def start_from(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Begin with another run's weights and normalisation. Raises `CheckpointError` where they do not fit."""
+        super().start_from(checkpoint, path)
+        described = checkpoint.state.get("model")
+        if isinstance(described, dict) and "clip" in described:
+            self._clip_at(float(described["clip"]))
+
+    def _clip_at(self, clip: float) -> None:
+        self.net.config = dataclasses.replace(self.net.config, clip=clip)
+
     def describe_model(self) -> dict[str, Any]:
         """Family and sizes, and what observations and actions are."""
         settings, prepared = self.recipe.environment, self._prepared
@@ -268,11 +280,9 @@ class PPO(Objective):
                 "kwargs": settings.arguments,
                 "max_episode_steps": settings.max_episode_steps,
             },
-            "actions": {
-                **prepared.actions.as_json(),
-                **({"names": list(prepared.action_names)} if prepared.action_names else {}),
-            },
+            "actions": prepared.actions.as_json(),
             "observation": {"kind": "flat", "size": prepared.observations.size},
+            **prepared.about,
         }
         return {**self.net.describe(), "about": about}
 
@@ -313,72 +323,9 @@ class PPO(Objective):
         return rollout
 
 
-class PolicySteps(TorchSteps):
-    """Steps of torch, until the KL divergence ends an update."""
-
-    def __init__(self, objective: PPO, loss: Any) -> None:
-        super().__init__(objective, objective.recipe.training, objective._placement, loss)
-        self._recipe, self._updates = objective.recipe, objective.updates
-
-    def begin(self, optimizer: Optimizer) -> None:
-        """Set the optimiser's epsilon."""
-        optimizer.set_epsilon(self._recipe.training.epsilon)
-
-    def take(self, optimizer: Optimizer, step: int, rate: float, *, logs: bool, stop: threading.Event) -> Step:
-        """Take the step, or none where the update has ended."""
-        if self._updates.minibatch(step) is None:
-            return Step({}, 0.0, 0, stop.is_set())
-        done = super().take(optimizer, step, rate, logs=logs, stop=stop)
-        if not done.means:
-            self._updates.ended = True
-        return done
-
-
-class TorchActor:
-    """A `GuideNet` that acts by torch."""
-
-    def __init__(self, net: GuideNet, actions: Actions, placement: Placement) -> None:
-        self._net, self._actions, self._placement = net, actions, placement
-
-    @torch.no_grad()
-    def act(
-        self, observations: NDArray[np.float32], masks: NDArray[np.bool_] | None, noise: NDArray[np.float32]
-    ) -> NDArray[Any]:
-        """Actions [rows, columns] drawn with `noise`."""
-        with self._placement.autocast():
-            outputs, _ = self._net.policy_and_value(self._put(observations))
-        legal = None if masks is None else self._put(masks)
-        return sample(self._actions, outputs.float(), self._net.log_std, self._put(noise), legal).cpu().numpy()
-
-    def best(self, observations: NDArray[np.float32], masks: NDArray[np.bool_] | None) -> NDArray[Any]:
-        """The most probable action of each row, [rows, columns]."""
-        return self.act(observations, masks, np.zeros((len(observations), self._actions.outputs), np.float32))
-
-    @torch.no_grad()
-    def judge(
-        self, observations: NDArray[np.float32], taken: NDArray[Any], masks: NDArray[np.bool_] | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Log-probability and value of each row."""
-        log_probs, values = np.empty((2, len(observations)), np.float32)
-        for start in range(0, len(observations), 4096):
-            part = slice(start, start + 4096)
-            with self._placement.autocast():
-                outputs, value = self._net.policy_and_value(self._put(observations[part]))
-            legal = None if masks is None else self._put(masks[part])
-            found, _ = log_probability_and_entropy(
-                self._actions, outputs.float(), self._net.log_std, self._put(taken[part]), legal
-            )
-            log_probs[part], values[part] = found.cpu().numpy(), value.float().cpu().numpy()
-        return log_probs, values
-
-    def _put(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._placement.device)
-
-
 def net_config(prepared: PreparedEnvironments) -> GuideConfig:
     """Sizes of the net: what the recipe leaves open follows from the environment."""
     recipe, net = prepared.recipe, prepared.recipe.net
-    normalised = recipe.environment.normalise_observations or recipe.start_from is not None
     return GuideConfig(
         input_dim=prepared.observations.size,
         action_dim=prepared.actions.outputs,
@@ -388,7 +335,7 @@ def net_config(prepared: PreparedEnvironments) -> GuideConfig:
         layer_norm=net.layer_norm,
         separate_value=net.separate_value,
         continuous=prepared.actions.kind == "box",
-        clip=net.observation_clip if normalised else UNBOUNDED,
+        clip=net.observation_clip if recipe.environment.normalise_observations else UNBOUNDED,
     )
 
 

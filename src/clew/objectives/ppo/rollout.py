@@ -153,10 +153,18 @@ class Collector:
             self._learnt_rewards(), by_step, next_values, self._ends, rollout.gamma, rollout.gae_lambda, advantages
         )
         flat = advantages.reshape(rows)
-        wants = {name: array.reshape(rows).copy() for name, array in self._wants.items()}
+        wants = {name: self._told(array).reshape(rows) for name, array in self._wants.items()}
         return Rollout(
             seen, taken, log_probs, values, flat, flat + values, masks, wants.get("guard"), wants.get("latency")
         )
+
+    def _told(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What an episode came to, as its last step told it, for the steps of it that told nothing themselves."""
+        found = array.copy()
+        for step in range(len(found) - 2, -1, -1):
+            silent = np.isnan(found[step]) & ~self._ends[step]
+            found[step, silent] = found[step + 1, silent]
+        return found
 
     def _learnt_rewards(self) -> NDArray[np.float32]:
         settings = self._recipe.environment

@@ -29,7 +29,7 @@ class Updates:
     """The plan: an update of `per_update` steps follows each rollout. A step is a place in it, whatever came before."""
 
     def __init__(self, recipe: PPORecipe, rows: int, collect: Callable[[int], Rollout]) -> None:
-        self._recipe, self._collect = recipe, collect
+        self.recipe, self._collect = recipe, collect
         self.per_epoch = -(-rows // recipe.training.batch_size)
         self.per_update = self.per_epoch * recipe.training.max_epochs
         self.rows = rows
@@ -42,29 +42,28 @@ class Updates:
     def minibatch(self, step: int) -> Minibatch | None:
         """What `step` learns from; None where the update has ended. Makes a rollout where an iteration begins."""
         iteration, place = divmod(step, self.per_update)
-        fresh = iteration != self.iteration
-        if fresh:
+        if iteration != self.iteration:
             self.rollout = self._collect(iteration)
             self.iteration, self.ended = iteration, False
         if self.ended:
             return None
         assert self.rollout is not None
         epoch, number = divmod(place, self.per_epoch)
-        order, size = self._permutation(iteration, epoch), self._recipe.training.batch_size
+        order, size = self._permutation(iteration, epoch), self.recipe.training.batch_size
         rows = order[number * size : (number + 1) * size]
-        return Minibatch(self.rollout, rows, fresh, *self._advantages(order, number * size, rows))
+        return Minibatch(self.rollout, rows, place == 0, *self._advantages(order, number * size, rows))
 
     def _permutation(self, iteration: int, epoch: int) -> NDArray[np.int64]:
         if self._order is None or self._order[:2] != (iteration, epoch):
-            order = generator(self._recipe.seed, "minibatches", iteration, epoch).permutation(self.rows)
+            order = generator(self.recipe.seed, "minibatches", iteration, epoch).permutation(self.rows)
             self._order = iteration, epoch, order
         return self._order[2]
 
     def _advantages(self, order: NDArray[np.int64], start: int, rows: NDArray[np.int64]) -> tuple[float, float]:
-        if not self._recipe.ppo.normalise_advantages:
+        if not self.recipe.ppo.normalise_advantages:
             return 0.0, 1.0
         assert self.rollout is not None
-        over = self._recipe.ppo.advantage_rows
+        over = self.recipe.ppo.advantage_rows
         if over:
             first = start - start % over
             rows = order[first : first + over]
