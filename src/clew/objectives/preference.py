@@ -20,7 +20,7 @@ from clew.core import files
 from clew.core.errors import CheckpointError
 from clew.core.named import named
 from clew.core.randomness import key
-from clew.models.chat_net import ChatNet, GPTNet
+from clew.models.chat_net import ChatNet, GPTNet, Groups
 from clew.models.gpt import GPT, GPTConfig
 from clew.objectives.chat import NETS
 from clew.objectives.preference_losses import Scores, log_probabilities, preference_loss
@@ -56,6 +56,8 @@ class Batch(NamedTuple):
     """float64 [2 * pairs]: log-probabilities of the sequences by what training began with."""
     branches: Tensor | None = None
     """None for a network that rows cannot branch for."""
+    groups: Groups | None = None
+    """Of one row without padding, for a network that wants that."""
     noise: Any = None
     """What dropout draws from; None: nothing is dropped."""
 
@@ -74,7 +76,12 @@ class Preference(Objective):
         self.model, self.frozen = net.module, net.frozen
         self._shared = net.shares()
         self.stream = PairStream(
-            prepared.encoded, prepared.train, self.recipe.seed, shared=self._shared, whole=self.whole
+            prepared.encoded,
+            prepared.train,
+            self.recipe.seed,
+            shared=self._shared,
+            whole=self.whole,
+            ragged=self._shared and net.ragged,
         )
         self._reference = Reference(folder, prepared.fingerprint(), self._made_with(), placement)
 
@@ -187,10 +194,17 @@ class Preference(Objective):
 
     def _moved(self, rows: PairRows, reference: Tensor) -> Batch:
         device = self._placement.device
-        moved = {name: torch.from_numpy(array).to(device) for name, array in rows._asdict().items()}
+
+        def move(array: Tokens) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
+        moved = {name: move(array) for name, array in rows._asdict().items() if isinstance(array, np.ndarray)}
+        back = moved.pop("back", None)
         if not self._shared:
             del moved["branches"]
-        return Batch(**moved, reference=reference.to(device))
+        pieces = tuple((move(index), move(branches)) for index, branches in rows.groups)
+        groups = None if back is None else Groups(pieces, back)
+        return Batch(**moved, reference=reference.to(device), groups=groups)
 
     def _made_with(self) -> dict[str, str]:
         """Hashes of the tokens, the template, and where the network has one the model that it began as."""

@@ -33,7 +33,7 @@ class Reward(Preference):
     def scores(self, batch: Batch) -> Scores:
         """Loss and score of each pair."""
         hidden = self._gpt.hidden(
-            batch.tokens, documents=batch.documents, positions=batch.positions, branches=batch.branches
+            batch.tokens, documents=batch.documents, positions=batch.positions, groups=batch.groups
         )
         found: Tensor = self.reward.score(hidden.index_select(0, batch.ends)).float().view(-1, 2)
         chosen, rejected = found[:, 0], found[:, 1]
