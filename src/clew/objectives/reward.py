@@ -11,8 +11,8 @@ from torch import Tensor
 from clew.core.randomness import key
 from clew.models.chat_net import GPTNet
 from clew.models.reward import RewardGPT
-from clew.objectives.preference import Batch, Preference
 from clew.objectives.preference_losses import Scores, margin_loss, scores_of
+from clew.objectives.preference_policy import Batch, Preference
 from clew.traces.preferences.evidence import PreparedPreference
 from clew.traces.preferences.trees import Tokens
 from clew.training.devices import Placement
