@@ -267,9 +267,10 @@ def samples(*, full: bool) -> dict[str, Any]:
         write_pairs(Path(room) / "pairs.jsonl", pairs)
         preference = PreferenceRecipe.model_validate(
             {
+                "beta": 0.5,
                 "model": {"base_model": str(before.folder), "max_length": LENGTH},
                 "data": {"path": str(Path(room) / "pairs.jsonl")},
-                "training": {**plan, "max_epochs": 3.0, "batch_size": 16, "learning_rate": 5e-4, "warmup_steps": 5},
+                "training": {**plan, "max_epochs": 2.0, "batch_size": 16, "learning_rate": 1e-4, "warmup_steps": 5},
             }
         )
         after, _ = launch.train(preference, Path(room) / "runs", say=say, shows=False)
