@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from clew.models.chat_net import ChatNet, GPTNet
+from clew.models.chat_net import ChatNet, GPTNet, Groups
 
 MOST_LOGITS = 1 << 24
 """Logits of one piece of the output layer: 64 MiB. More are computed piece by piece, and again in the backward pass."""
@@ -35,6 +35,8 @@ class Rows(Protocol):
     @property
     def sequences(self) -> Tensor: ...
     @property
+    def groups(self) -> Groups | None: ...
+    @property
     def noise(self) -> object: ...
 
 
@@ -59,7 +61,7 @@ def log_probabilities(net: ChatNet, rows: Rows, count: int) -> Tensor:
     if words and len(rows.places) * words > MOST_LOGITS:
         assert isinstance(net, GPTNet)
         hidden = net.hidden(
-            rows.tokens, documents=rows.documents, positions=rows.positions, branches=rows.branches
+            rows.tokens, documents=rows.documents, positions=rows.positions, groups=rows.groups
         ).index_select(0, rows.places)
         size = max(1, MOST_LOGITS // words)
         parts = [
@@ -76,6 +78,7 @@ def log_probabilities(net: ChatNet, rows: Rows, count: int) -> Tensor:
             chosen=rows.places,
             noise=rows.noise,
             branches=rows.branches,
+            groups=rows.groups,
         )
         found = -F.cross_entropy(logits.float(), rows.targets, reduction="none")
     # In double precision: the sum is in the hundreds, and of two of them the difference counts.
