@@ -106,9 +106,8 @@ def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write_traces(tmp_path / "traces.jsonl")
     write_questions(tmp_path / "questions.jsonl")
     (tmp_path / "recipe.yaml").write_text("model: {name: base, max_length: 100}\ntraining: {num_steps: 2}\n")
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "data").mkdir()
-    if (ROOT / "recipes").is_dir():
-        (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))
     (tmp_path / "goal.txt").write_text(f"@G\n{proof.goal}\n@C\n{proof.counterfactual}\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from clew.programs.machine import Words
 from clew.programs.search.enumeration import Bank
 from clew.programs.states import State
 
-BUDGET = 1000
+BUDGET = 100
 """Completions of a state that are tried."""
 _LARGEST_FILLER = 8
 

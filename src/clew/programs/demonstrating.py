@@ -2,8 +2,7 @@
 
 On the way are the states of the program's leftmost derivation. Off it are states after a wrong action that the grammar
 allows, and after more random ones. Guard and latency of a state are those of one completion: the demonstrated program
-itself for half of the states on the way, else one that is drawn from the cheapest completions, most often a very cheap
-one.
+itself for half of the states on the way, else one that is drawn from the cheapest completions.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ POOL = 96
 """Programs that are drawn from one bank."""
 OFF_PATH = 0.6
 """Wrong turns that are taken, for each state on the way."""
+CHEAPEST = 24
+"""Guard and latency are those of one of so many completions, the cheaper the more often."""
 _FARTHER = 0.5
 _OWN = 0.5
 _SMALL_BANK = 5
@@ -180,7 +181,7 @@ def _seen(
     own: tuple[int, ...] | None,
 ) -> Seen | None:
     """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
-    draw = int(labeller.budget * random.random() ** 3)
+    draw = int(CHEAPEST * random.random() ** 2)
     value, drawn, _ = labeller.completions(state, draw)
     program = own or drawn
     if not program:

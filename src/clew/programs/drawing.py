@@ -132,7 +132,7 @@ class Pool:
         budget = Budget(nodes=BANK_NODES, seconds=600.0, memory=2**28)
         self.bank: Bank = bank(problem, max_size=size, grammar=grammar, budget=budget)
         self.acts = acts_of(grammar)
-        self.fillers: Fillers = fillers_of(self.bank)
+        self._fillers: dict[int, Fillers] = {}
         self._room = room_for(len(arguments))
         terms = self.bank.layout.store.terms[: len(self.bank)]
         count = len(terms)
@@ -219,7 +219,7 @@ class Pool:
     ) -> tuple[Value, ...] | None:
         nothing: Value = () if output is Type.LIST else 0
         cases = cases_of(self.types, arguments, [nothing] * len(arguments))
-        return _ran(Labeller(self.acts, self.fillers, cases, self._room), actions, output)
+        return _ran(Labeller(self.acts, self.fillers(0), cases, self._room), actions, output)
 
     def smallest(self, results: tuple[Value, ...], output: Type) -> int | None:
         """The size of the program of the bank that gives these results; None where none does."""
@@ -237,7 +237,13 @@ class Pool:
     def labeller(self, drawn: Drawn, budget: int) -> Labeller:
         """What labels the states of a drawn program's task."""
         cases: Cases = cases_of(self.types, self.arguments, drawn.results)
-        return Labeller(self.acts, self.fillers, cases, self._room, budget)
+        return Labeller(self.acts, self.fillers(budget), cases, self._room, budget)
+
+    def fillers(self, budget: int) -> Fillers:
+        """The `budget` cheapest terms of each nonterminal."""
+        if budget not in self._fillers:
+            self._fillers[budget] = fillers_of(self.bank, budget)
+        return self._fillers[budget]
 
     def _heeds_inputs(self, actions: Sequence[int], results: tuple[Value, ...], output: Type) -> bool:
         """Whether each input matters: with its values moved on by one example, another result comes out somewhere."""

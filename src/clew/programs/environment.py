@@ -128,14 +128,14 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             self.grammar, tasks = _read(path, written)
         if not tasks:
             raise UsageError("The environment needs a task at least.")
-        self.problems: tuple[Problem, ...] = tuple(tasks)
+        self.problems: tuple[Problem, ...] = tasks if isinstance(tasks, tuple) else tuple(tasks)
+        shared = _shared(self.problems, self.grammar)
+        self._tasks, self._judges = shared.tasks, shared.judges
         self.render_mode, self.max_size, self.shaping, self.reweight = render_mode, max_size, shaping, reweight
         self.sampler = TaskSampler(len(self.problems))
         self._width, self._split = features.input_dim(self.grammar), features.layout(self.grammar).task
         self.observation_space = gymnasium.spaces.Box(-16.0, 64.0, (self._width,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(self.grammar.actions)
-        self._tasks: dict[int, tuple[NDArray[np.float32], Runner]] = {}
-        self._judges: dict[int, Judge] = {}
         self._masks: dict[tuple[int, int], NDArray[np.int8]] = {}
         self._none = np.zeros(self.grammar.actions, np.int8)
         self._seed = self._episode = self.task = 0
@@ -266,6 +266,26 @@ class SynthesisEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def _share(self) -> float:
         """The share of the examples that the complete program fits."""
         return self._prepared()[1].share(self._state.actions)
+
+
+class _Shared:
+    """What was prepared of the tasks that several environments of one process have in common."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        self.tasks: dict[int, tuple[NDArray[np.float32], Runner]] = {}
+        self.judges: dict[int, Judge] = {}
+
+
+_KNOWN: dict[str, _Shared] = {}
+"""The last tasks of each grammar: environments that are stepped side by side have the same."""
+
+
+def _shared(problems: tuple[Problem, ...], grammar: Grammar) -> _Shared:
+    found = _KNOWN.get(grammar.name)
+    if found is None or found.problems is not problems:
+        found = _KNOWN[grammar.name] = _Shared(problems)
+    return found
 
 
 @lru_cache(maxsize=4)

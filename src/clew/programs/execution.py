@@ -15,10 +15,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from clew.programs import machine
-from clew.programs.compiling import MOST_NODES, Acts, Cases, Room, acts_of, cases_of, room_for, run_program
+from clew.programs.compiling import MOST_NODES, STEPS, Acts, Cases, Room, acts_of, cases_of, room_for, run_program
 from clew.programs.grammar import NONTERMINALS, Grammar, Production
+from clew.programs.interpret import compile_program
 from clew.programs.machine import Words
 from clew.programs.primitives import Type
+from clew.programs.task import RESULT
 
 if TYPE_CHECKING:
     from clew.programs.search.problem import Problem
@@ -35,9 +37,11 @@ MEASURES = (
     ),
     *("result keeps its order", "result begins it", "it begins the result", "longer than the result", "sorted"),
     *("not empty", "nothing below 0", "no repeats", "same sum", "elements in place", "same last", "above the result"),
-    *("always as far from the result", "always as many times the result", "even", "true", "below 0"),
+    *("always as far from the result", "always as many times the result", "even", "true", "below 0", "unmet"),
 )
-"""What is measured, each as a share of the examples, but for the steps (log1p of their mean, divided by 8)."""
+"""What is measured, each as a share of the examples, but for the steps (log1p of their mean, divided by 8). "unmet" is
+the share of examples on which what the task ensures is not so."""
+_UNMET = MEASURES.index("unmet")
 
 
 class Runner:
@@ -49,6 +53,9 @@ class Runner:
         self.room: Room = room_for(len(problem.results))
         self._kind = {Type.INT: 0, Type.BOOL: 1, Type.LIST: 2}[problem.output]
         self._fillers, self._sizes = _plain(problem.input_types, grammar)
+        judged = (*problem.inputs, (RESULT, problem.output))
+        self._conditions = [compile_program(each, judged) for each in problem.ensures]
+        self._unmet = np.zeros(len(problem.results), np.bool_)
 
     def measures(self, path: tuple[int, ...], holes: list[int]) -> NDArray[np.float32]:
         """`MEASURES` float32 of a partial program: its actions, and the nonterminals of its open places in order.
@@ -68,6 +75,11 @@ class Runner:
                 count += size
             run_program(program, count, self.acts, self.cases, self.room)
             _measure(self._kind, self.cases, self.room, found)
+            if self._conditions:
+                self._unmet[:] = False
+                for each in self._conditions:
+                    _judge(each.code, each.sizes, self.cases, self.room, self._unmet)
+                found[_UNMET] = self._unmet.mean()
         return found
 
     def share(self, actions: tuple[int, ...]) -> float:
@@ -108,6 +120,26 @@ def _plain(inputs: tuple[Type, ...], grammar: Grammar) -> tuple[Words, list[int]
     for place, actions in enumerate(plain):
         fillers[place, : len(actions)] = actions
     return fillers, [len(actions) for actions in plain]
+
+
+@njit(cache=True)
+def _judge(code: Words, sizes: tuple[int, int, int], cases: Cases, room: Room, unmet: NDArray[np.bool_]) -> None:
+    """Mark the cases whose result in `room` does not meet a condition on inputs and result; those that erred are not."""
+    inputs = cases.inputs.shape[1]
+    row, verdict, none = np.empty((1, inputs + 1), np.int64), np.empty((1, 4), np.int64), np.empty((0, 1), np.int64)
+    for case in range(cases.inputs.shape[0]):
+        if room.results[case, machine.ERROR] != machine.FINE or unmet[case]:
+            continue
+        row[0, :inputs] = cases.inputs[case]
+        value, used = room.results[case, machine.VALUE], cases.used
+        row[0, inputs] = value
+        if cases.is_list:
+            for place in range(value):
+                cases.heap[used + place] = room.lists[case, place]
+            row[0, inputs] = used << machine.ROOM | value
+            used += value
+        machine.run_cases(code, row, cases.heap, used, sizes, STEPS, verdict, none)
+        unmet[case] = verdict[0, machine.ERROR] != machine.FINE or verdict[0, machine.VALUE] != 1
 
 
 @njit(cache=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from clew.core.errors import BundleError
 from clew.programs import features, states
 from clew.programs.grammar import FULL, Grammar
+from clew.programs.search.costs import legal_mask
 from clew.programs.search.problem import Problem, legal_of
 
 if TYPE_CHECKING:
@@ -59,15 +60,12 @@ class Guide(Protocol):
 
 def weights_of(logits: NDArray[np.float32], problem: Problem, grammar: Grammar = FULL) -> NDArray[np.float32]:
     """-log of the softmax over the legal actions of each context; `logits` is [contexts, actions]."""
-    weights = np.full(logits.shape, np.inf, np.float32)
-    legal = legal_of(problem, grammar)
-    for place, context in enumerate(grammar.contexts):
-        actions = list(legal[context.nonterminal])
-        if actions:
-            row = logits[place, actions].astype(np.float64)
-            row -= row.max()
-            weights[place, actions] = np.log(np.exp(row).sum()) - row
-    return weights
+    mask = legal_mask(grammar, legal_of(problem, grammar))
+    masked = np.where(mask, logits.astype(np.float64), -np.inf)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a context may have no legal action in a task
+        most = masked.max(axis=1, keepdims=True)
+        total = most + np.log(np.exp(masked - most).sum(axis=1, keepdims=True))
+        return np.where(mask, total - masked, np.inf).astype(np.float32)
 
 
 class UniformGuide:

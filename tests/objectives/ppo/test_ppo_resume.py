@@ -116,3 +116,15 @@ def test_a_rollout_of_another_size_is_no_state_of_this_run(tmp_path, monkeypatch
     state.write_text(json.dumps(told))
     assert main(["resume", "--checkpoint", "5"]) == 1
     assert "step_00000005" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("id", ["FrozenLake-v1", "Taxi-v4", "Acrobot-v1", "MountainCarContinuous-v0"])
+def test_environments_of_gymnasium_are_covered_as_the_docs_say(id, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "ppo", *flags(max_steps=11, checkpoint_every=5, id=id, eval_episodes=1)]) == 0
+    said = capsys.readouterr().err
+    assert "replays their episodes, to the same bits" in said
+    assert ("masked" in said) == (id == "Taxi-v4")
+    whole = outcome(only_run(Path("runs")))
+    assert main(["resume", "--checkpoint", "5"]) == 0
+    assert outcome(only_run(Path("runs"))) == whole

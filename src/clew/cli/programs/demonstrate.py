@@ -31,7 +31,7 @@ class DemonstrateOptions(Options):
     """full: every primitive; small: eight actions over one list."""
     exclude: tuple[Path, ...] = ()
     """Files of tasks: what they compute is left out. The tasks that ship with Clew always are."""
-    budget: int = pydantic.Field(default=1000, ge=1, le=1_000_000)
+    budget: int = pydantic.Field(default=100, ge=1, le=1_000_000)
     """Completions of a state that are tried for its value."""
     as_json: Json = False
     """Print the figures as one JSON document, the last line of stdout."""

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from clew.core.errors import UsageError
 from clew.programs import features
-from clew.programs.grammar import GRAMMARS, NONTERMINALS, Production
+from clew.programs.grammar import NONTERMINALS, Grammar
 from clew.programs.guidance import Guide
 from clew.programs.pretty import pretty
 from clew.programs.primitives import Type
 from clew.programs.search.costs import FLOOR, QUANTA, inside_costs, legal_mask, quantized, shape_of
-from clew.programs.search.enumeration import enumerate_programs
+from clew.programs.search.enumeration import enumerate_programs, ready
 from clew.programs.search.partial import Partials
 from clew.programs.search.problem import Budget, Found, Line, Problem, legal_of
 from clew.programs.states import State, start
@@ -87,6 +87,7 @@ def by_grammar(
     trace: Callable[[Line], None] | None = None,
 ) -> Found:
     """Grammar mode: one question to the guide, then the enumeration by its weights. Its seconds hold both."""
+    _ready(guide.grammar)
     begun = time.perf_counter()
     weights = guide.weights(problem)
     asked = time.perf_counter() - begun
@@ -99,15 +100,14 @@ def by_grammar(
 
 
 @cache
-def _ready(name: str) -> None:
+def _ready(grammar: Grammar) -> None:
     """Compile, or load, what the walk needs, once a process: no budget of seconds pays for it."""
-    grammar = GRAMMARS[name]
+    ready()
     problem = Problem("warm-up", (("a", Type.LIST),), Type.LIST, (((1,),),), ((1,),))
     inside_costs(grammar, quantized(None, legal_mask(grammar, legal_of(problem, grammar))))
     features.of_task(problem, grammar)
     state = start(problem, grammar)
-    action = grammar.productions.index(Production(input=0))
-    Partials(problem, grammar).look(state.apply(action))
+    Partials(problem, grammar).look(state.apply(state.legal()[-1]))
 
 
 class _Step(NamedTuple):
@@ -133,7 +133,7 @@ class _Walk:
     def __init__(self, problem: Problem, guide: Guide, terms: Terms, budget: Budget) -> None:
         if not problem.results:
             raise ProgramError(f"{problem.name} has no results to find a program for.")
-        _ready(guide.grammar.name)
+        _ready(guide.grammar)
         self.begun = time.perf_counter()
         self.problem, self.guide, self.terms, self.budget = problem, guide, terms, budget
         self.partials = Partials(problem, guide.grammar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from clew.programs.grammar import FULL, INPUTS, NONTERMINALS, Grammar, Nonterminal
@@ -138,4 +138,9 @@ class Found:
 
 def legal_of(problem: Problem, grammar: Grammar = FULL) -> tuple[tuple[int, ...], ...]:
     """The legal actions for each place in `NONTERMINALS`."""
-    return tuple(grammar.legal(place, problem.input_types) for place in range(len(NONTERMINALS)))
+    return _legal(grammar, problem.input_types)
+
+
+@cache
+def _legal(grammar: Grammar, inputs: tuple[Type, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(grammar.legal(place, inputs) for place in range(len(NONTERMINALS)))
