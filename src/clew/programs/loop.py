@@ -22,7 +22,7 @@ from clew.core import files, plots
 from clew.core.errors import ClewError, UsageError
 from clew.core.intervals import Share, share
 from clew.core.supervisor import Supervisor
-from clew.programs.behaviour import behaviour
+from clew.programs.behaviour import behaviour, computes, shipped
 from clew.programs.demonstrating import demonstrate, demonstration, draw_tasks
 from clew.programs.demonstrations import Demonstration, Demonstrations, read, write
 from clew.programs.grammar import FULL, INPUTS, Grammar
