@@ -89,17 +89,24 @@ def test_sequences_that_share_their_beginning_get_what_they_get_alone(pairs, tmp
 
 
 @pytest.mark.parametrize(
-    ("loss", "smoothing", "theirs", "count"),
-    [("dpo", 0.0, "sigmoid", 6), ("ipo", 0.0, "ipo", 6), ("robust", 0.1, "robust", 6), ("dpo", 0.2, "aot", 1)],
+    ("loss", "smoothing", "alpha", "theirs", "count"),
+    [
+        ("dpo", 0.0, 0.0, ["sigmoid"], 6),
+        ("ipo", 0.0, 0.0, ["ipo"], 6),
+        ("robust", 0.1, 0.0, ["robust"], 6),
+        ("dpo", 0.2, 0.0, ["aot"], 1),
+        ("dpo", 0.0, 0.5, ["sigmoid", "sft"], 1),
+    ],
 )
-def test_loss_rewards_and_gradients_are_those_of_trl(pairs, llama, tmp_path, loss, smoothing, theirs, count):
-    """Of one pair, TRL's aot is the loss with conservative label smoothing."""
+def test_loss_rewards_and_gradients_are_those_of_trl(pairs, llama, tmp_path, loss, smoothing, alpha, theirs, count):
+    """Of one pair, TRL's aot is the loss with conservative label smoothing, and its sft the chosen answer's mean
+    negative log-likelihood; of more pairs it is the mean over all their tokens."""
     # ChatML ends a turn with a line feed behind its marker, which TRL counts and we do not.
     folder = shutil.copytree(llama, tmp_path / "reference")
     turns = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' }}{% endfor %}"
     turns += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     (folder / "chat_template.jinja").write_text(turns)
-    changed = {"loss": loss, "label_smoothing": smoothing, "model": {"base_model": str(folder)}}
+    changed = {"loss": loss, "label_smoothing": smoothing, "rpo_alpha": alpha, "model": {"base_model": str(folder)}}
     objective = objective_of(pairs, tmp_path / "run", **changed)
     objective.reference()
     moved(objective.model)
@@ -116,6 +123,7 @@ def test_loss_rewards_and_gradients_are_those_of_trl(pairs, llama, tmp_path, los
         args=DPOConfig(
             output_dir=str(tmp_path / "trl"), use_cpu=True, bf16=False, report_to=[], gradient_checkpointing=False,
             max_length=None, beta=0.1, loss_type=theirs, label_smoothing=smoothing,
+            loss_weights=[1.0, alpha][:len(theirs)],
         ),
         train_dataset=datasets.Dataset.from_list(
             [
@@ -152,10 +160,29 @@ def test_losses_by_hand():
     assert scores.loss.item() == pytest.approx(np.log1p(np.exp(-1.0)))
     # ipo: means over 4 and 2 tokens are 0.25 and -0.5; 1 / (2 beta) is 1.
     assert preference_loss(logps, reference, loss="ipo", **given).loss.item() == pytest.approx((0.75 - 1.0) ** 2)
+    # The chosen answer's 4 tokens have a mean log-likelihood of -2.5.
+    kept = preference_loss(logps, reference, loss="dpo", rpo_alpha=2.0, **given)
+    assert kept.loss.item() == pytest.approx(np.log1p(np.exp(-1.0)) + 2.0 * 2.5)
+    assert (kept.chosen.item(), kept.rejected.item()) == (0.5, -0.5)
     # Where one label in ten is wrong, the mean of the unbiased loss over labels is the loss of the right label.
     margin = torch.tensor([1.5, -1.5])
     mean = (torch.tensor([0.9, 0.1]) * margin_loss(margin, 0.1, unbiased=True)).sum()
     assert mean.item() == pytest.approx(margin_loss(margin[:1], 0.0).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo"])
+def test_a_kept_likelihood_draws_on_the_chosen_answer_alone(loss):
+    reference = torch.tensor([-11.0, -11.0], dtype=torch.float64)
+    gradients = []
+    for alpha in (0.0, 2.0):
+        logps = torch.tensor([-10.0, -12.0], dtype=torch.float64, requires_grad=True)
+        given = {"beta": 0.5, "label_smoothing": 0.0, "lengths": torch.tensor([4, 2]), "rpo_alpha": alpha}
+        preference_loss(logps, reference, loss=loss, **given).loss.sum().backward()
+        gradients.append(logps.grad)
+    # 2 over 4 tokens.
+    assert (gradients[1] - gradients[0]).tolist() == pytest.approx([-0.5, 0.0], abs=1e-6)
+    if loss == "dpo":  # beta * sigmoid(-margin), of a margin of 1
+        assert gradients[0].tolist() == pytest.approx([-0.5 / (1 + np.e), 0.5 / (1 + np.e)], abs=1e-6)
 
 
 def test_the_output_layer_in_pieces_gives_the_same(pairs, tmp_path, monkeypatch):

@@ -46,6 +46,12 @@ def test_every_key_of_it_takes_effect(tmp_path):
         recipes.load(str(tmp_path / "own.yaml"))
 
 
+def test_a_kept_likelihood_is_off_until_asked_for_and_no_matter_of_a_reward_model():
+    assert PreferenceRecipe().rpo_alpha == 0
+    with pytest.raises(ValueError, match="rpo_alpha means nothing"):
+        PreferenceRecipe(loss="reward", rpo_alpha=1.0)
+
+
 def test_it_runs_as_it_stands_and_says_what_came_of_it(tmp_path, monkeypatch, capfd):
     """Made smaller by flags; what is learnt is measured by the benchmark and told in the docs."""
     monkeypatch.chdir(tmp_path)

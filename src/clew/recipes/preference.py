@@ -95,9 +95,9 @@ class PreferenceRecipe(ReportedRecipe):
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=0.5)
     """Share of the labels that is taken to be wrong (dpo, robust, reward)."""
     rpo_alpha: float = pydantic.Field(default=0.0, ge=0)
-    """Weight of the chosen answer's negative log-likelihood, a mean over its tokens, beside the loss (Pang et al. 2024);
-    not for reward. The margin alone lets the chosen answer become less likely, as long as the rejected one does so
-    faster; 1 keeps it likely."""
+    """Weight of the chosen answer's negative log-likelihood, a mean over its tokens, beside the loss (Pang et al.
+    2024); not for reward. The margin alone lets the chosen answer become less likely, as long as the rejected one does
+    so faster; 1 keeps it likely."""
     watch: Literal["loss", "accuracy"] = "loss"
     """Which held-out figure says which checkpoint is best."""
     system_instruction: str = ""
