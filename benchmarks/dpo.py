@@ -5,9 +5,10 @@ the same threads; both take the reference's log-probabilities from before the fi
 rewards and gradients of one batch, for each loss that both have: dpo, robust, ipo, and dpo with label smoothing, which
 TRL calls aot where a batch is one pair.
 
-Then what it is for: a small GPT learns arithmetic for a short while, answers questions that it has not learnt, the
-checker makes pairs of its right and wrong answers, and dpo trains on these. The share of right answers to other
-questions, before and after, is counted over sampled answers.
+Then what it is for: a small GPT imitates demonstrations of sums that are right, of which half say their last step
+twice. It answers questions, several times each, and the checker, which finds fault with a wrong step and with one too
+many, makes pairs of the answers; dpo trains on these. The share of faultless answers to questions that neither training
+has seen, before and after, is counted over sampled answers, with 95% intervals over questions.
 
     python benchmarks/dpo.py [--full] [--only speed|samples]
 """
@@ -35,6 +36,8 @@ KINDS = ("checker", "apart")
 WARM = 3
 """Steps before the clock starts."""
 LENGTH = 256
+LEVEL = "2-digit"
+"""Of the sums that samples answer."""
 
 
 def write_evidence(folder: Path, count: int) -> None:
@@ -223,76 +226,116 @@ def write_small(folder: Path) -> Path:
     return path
 
 
-def samples(*, full: bool) -> dict[str, Any]:
-    """The share of sampled answers to held-out questions that the checker takes for right, before dpo and after."""
-    from clew.bundle.sampling import Sampling
+def interval(name: str, values: list[float], target: float | None = None) -> dict[str, Any]:
+    """The mean of what each question gave, with its 95% interval over questions; `target` is for the lower end."""
     from clew.core.intervals import mean_interval
+
+    low, high = mean_interval(values)
+    return {
+        name: figure(statistics.mean(values), "share"),
+        f"{name}_low": figure(low, "share", target=target),
+        f"{name}_high": figure(high, "share"),
+    }
+
+
+def write_demonstrations(path: Path, count: int) -> None:
+    """Right solutions of two-digit sums, of which every other one, as drawn, says its last step twice."""
+    from clew.core.randomness import generator
+    from clew.traces.generators import find_generator
+
+    lines = []
+    for number, trace in enumerate(find_generator("arithmetic").traces(count, 0, LEVEL)):
+        document = trace.model_dump(mode="json")
+        if generator(0, "long-winded", number).random() < 0.5:
+            last = document["steps"][-1]
+            document["steps"].append(last | {"i": last["i"] + 1})
+        lines.append(json.dumps(document) + "\n")
+    path.write_text("".join(lines))
+
+
+def samples(*, full: bool) -> dict[str, Any]:
+    """The share of sampled answers to held-out questions that the checker finds no fault in, before dpo and after."""
+    from clew.bundle.sampling import Sampling
     from clew.export.chat_models import open_chat_model
     from clew.recipes.chat import ChatRecipe
     from clew.recipes.preference import PreferenceRecipe
     from clew.traces.generators import find_generator
+    from clew.traces.judges import answer_of
     from clew.traces.preferences.checker import ask, judge_of, make_questions, pairs_of_answers
     from clew.traces.preferences.pairs import write_pairs
     from clew.training import launch
 
-    level, source, judge = "2-digit", find_generator("arithmetic"), judge_of("arithmetic")
-    steps, asked, measured, attempts = (600, 1_000, 400, 8) if full else (450, 400, 80, 4)
+    source, judge = find_generator("arithmetic"), judge_of("arithmetic")
+    sampling = Sampling(temperature=1.0, max_tokens=110, seed=0)
     plan = {
-        "precision": "float32",
-        "compile": "no",
-        "evaluate_every": 10**9,
-        "checkpoint_every": 10**9,
+        "precision": "float32", "compile": "no", "threads": 1, "evaluate_every": 10**9, "checkpoint_every": 10**9,
         "log_every": 50,
-    }
-    with tempfile.TemporaryDirectory() as room:
-        os.environ["CLEW_CACHE"] = str(Path(room) / "cache")
-        traces = Path(room) / "traces.jsonl"
-        made = source.traces(3_000, 0, level)
-        traces.write_text("".join(each.model_dump_json() + "\n" for each in made))
-        imitation = ChatRecipe.model_validate(
-            {
-                "model": {"base_model": str(write_small(Path(room) / "drawn")), "max_length": LENGTH},
-                "data": {"path": str(traces), "validation_fraction": 0.02},
-                "training": {
-                    **plan, "max_steps": steps, "batch_size": 8, "optimizer": "muon", "learning_rate": 3e-3,
-                    "warmup_steps": 10, "schedule": "trapezoid", "weight_decay": 0.0,
-                },
-            }
-        )  # fmt: skip
-        before, _ = launch.train(imitation, Path(room) / "runs", say=say, shows=False)
-        policy = open_chat_model(str(before.folder))
-        sampling = Sampling(temperature=1.0, max_tokens=110, seed=0)
-        questions = make_questions("arithmetic", asked, 1, level)
-        pairs = pairs_of_answers(ask(policy, questions, sampling, 8), judge, 0, most=2)
-        write_pairs(Path(room) / "pairs.jsonl", pairs)
-        preference = PreferenceRecipe.model_validate(
-            {
-                "beta": 0.5,
-                "model": {"base_model": str(before.folder), "max_length": LENGTH},
-                "data": {"path": str(Path(room) / "pairs.jsonl")},
-                "training": {**plan, "max_epochs": 2.0, "batch_size": 16, "learning_rate": 1e-4, "warmup_steps": 5},
-            }
+    }  # fmt: skip
+    count, steps, asked, attempts, measured = (6_000, 1_400, 600, 8, 400) if full else (3_000, 450, 200, 6, 100)
+
+    with tempfile.TemporaryDirectory() as name:
+        room = Path(name)
+        os.environ["CLEW_CACHE"] = str(room / "cache")
+        write_demonstrations(room / "traces.jsonl", count)
+        imitation = {
+            "model": {"base_model": str(write_small(room / "drawn")), "max_length": LENGTH},
+            "data": {"path": str(room / "traces.jsonl"), "validation_fraction": 0.02},
+            "training": {
+                **plan, "max_steps": steps, "batch_size": 8, "optimizer": "muon", "learning_rate": 3e-3,
+                "warmup_steps": 10, "schedule": "trapezoid", "weight_decay": 0.0,
+            },
+        }  # fmt: skip
+        start, _ = launch.train(ChatRecipe.model_validate(imitation), room / "runs", say=say, shows=False)
+        answered = ask(
+            open_chat_model(str(start.folder)), make_questions("arithmetic", asked, 1, LEVEL), sampling, attempts
         )
-        after, _ = launch.train(preference, Path(room) / "runs", say=say, shows=False)
-        held_out = list(source.questions(measured, 2, level, "evaluation"))
-        shares = {}
-        for name, run in (("before", before), ("after", after)):
-            answered = list(ask(open_chat_model(str(run.folder)), held_out, sampling, attempts))
+        pairs = pairs_of_answers(answered, judge, 0, most=2)
+        write_pairs(room / "pairs.jsonl", pairs)
+
+        def trained(alpha: float) -> Path:
+            preference = {
+                "beta": 0.3,
+                "rpo_alpha": alpha,
+                "model": {"base_model": str(start.folder), "max_length": LENGTH},
+                "data": {"path": str(room / "pairs.jsonl")},
+                "training": {**plan, "max_epochs": 2.0, "batch_size": 16, "learning_rate": 3e-4, "warmup_steps": 5},
+            }
+            run, _ = launch.train(PreferenceRecipe.model_validate(preference), room / "runs", say=say, shows=False)
+            return run.folder
+
+        held_out = list(source.questions(measured, 2, LEVEL, "evaluation"))
+
+        def shares(folder: Path) -> tuple[list[float], float]:
+            """Of each question, the share of answers without a fault; and of all, that of right results."""
             # Answers that were cut are wrong.
-            shares[name] = [
-                sum(judge.judge(each.question, text) for text in each.answers) / attempts for each in answered
+            every = list(ask(open_chat_model(str(folder)), held_out, sampling, 4))
+            right = [
+                source.check_answer(each.question.prompt, answer_of(text) or "")
+                for each in every
+                for text in each.answers
             ]
-            say(f"{name}: {statistics.mean(shares[name]):.3f}")
-    rise = [after - before for before, after in zip(shares["before"], shares["after"], strict=True)]
-    low, high = mean_interval(rise)
-    return {
-        "preferred_before": figure(statistics.mean(shares["before"]), "share"),
-        "preferred_after": figure(statistics.mean(shares["after"]), "share"),
-        "preferred_rise": figure(statistics.mean(rise), "share"),
-        "preferred_rise_low": figure(low, "share", target=0.0),
-        "preferred_rise_high": figure(high, "share"),
-        "pairs_trained_on": figure(len(pairs), "pairs"),
-    }
+            return (
+                [sum(judge.judge(each.question, text) for text in each.answers) / 4 for each in every],
+                sum(right) / (4 * len(every)),
+            )
+
+        before, right_before = shares(start.folder)
+        after, right_after = shares(trained(1.0))
+        figures = {
+            **interval("preferred_before", before),
+            **interval("preferred_after", after),
+            **interval("preferred_rise", [b - a for a, b in zip(before, after, strict=True)], target=0.0),
+            "right_before": figure(right_before, "share"),
+            "right_after": figure(right_after, "share"),
+            "pairs_trained_on": figure(len(pairs), "pairs"),
+        }
+        if full:
+            alone, right_alone = shares(trained(0.0))
+            figures |= {
+                **interval("preferred_after_margin_alone", alone),
+                "right_after_margin_alone": figure(right_alone, "share"),
+            }
+    return figures
 
 
 def main() -> None:
