@@ -3,14 +3,15 @@
 The same model (our base's sizes, as a Llama for TRL), the same pairs of the arithmetic checker, CPU, float32, AdamW,
 the same threads; both take the reference's log-probabilities from before the first step. Before that both compute loss,
 rewards and gradients of one batch, for each loss that both have: dpo, robust, ipo, and dpo with label smoothing, which
-TRL calls aot where a batch is one pair.
+TRL calls aot where a batch is one pair; and, of one pair too, dpo with the chosen answer's likelihood (its sigmoid +
+sft, which of more pairs is a mean over all tokens where ours is one of the pairs' means).
 
 Then what it is for: a small GPT imitates demonstrations of sums that are right, of which half say their last step
 twice. It answers questions, several times each, and the checker, which finds fault with a wrong step and with one too
 many, makes pairs of the answers; dpo trains on these. The share of faultless answers to questions that neither training
 has seen, before and after, is counted over sampled answers, with 95% intervals over questions.
 
-    python benchmarks/dpo.py [--full] [--only speed|samples]
+    python benchmarks/dpo.py [--full] [--only speed|differences|samples]
 """
 
 from __future__ import annotations
@@ -83,8 +84,16 @@ def run_ours(folder: Path, steps: int, kind: str) -> float:
     return statistics.harmonic_mean([row["pairs_per_second"] for row in timing[WARM:]])
 
 
-def trainer_of(folder: Path, kind: str, *, most: int | None = None, policy: Path | None = None, **settings: Any) -> Any:
-    """TRL's trainer of the same weights, or of those of `policy` against them."""
+def trainer_of(
+    folder: Path,
+    kind: str,
+    *,
+    most: int | None = None,
+    numbers: list[int] | None = None,
+    policy: Path | None = None,
+    **settings: Any,
+) -> Any:
+    """TRL's trainer of the same weights, or of those of `policy` against them, on the first pairs or those named."""
     import datasets
     import transformers
     from trl import DPOConfig, DPOTrainer
@@ -99,7 +108,7 @@ def trainer_of(folder: Path, kind: str, *, most: int | None = None, policy: Path
             "chosen": [{"role": "assistant", "content": pair.chosen}],
             "rejected": [{"role": "assistant", "content": pair.rejected}],
         }
-        for pair in (prepared.pairs[index] for index in prepared.train[:most])
+        for pair in (prepared.pairs[index] for index in numbers or prepared.train[:most])
     ]
     plan = {
         "output_dir": str(folder / "trl"), "use_cpu": True, "bf16": False, "report_to": [], "learning_rate": 1e-4,
@@ -142,6 +151,7 @@ def differences(folder: Path) -> dict[str, float]:
     """Loss, rewards and gradients of a batch by ours against TRL's, of a policy that is not its reference."""
     import shutil
 
+    import numpy as np
     import safetensors.torch
     import torch
 
@@ -156,13 +166,16 @@ def differences(folder: Path) -> dict[str, float]:
     shutil.copytree(folder / "llama", policy, dirs_exist_ok=True)
     worst = dict.fromkeys(("loss", "reward", "gradient"), 0.0)
     for theirs, smoothing, count in (
-        ("sigmoid", 0.0, PAIRS),
-        ("robust", 0.1, PAIRS),
-        ("ipo", 0.0, PAIRS),
-        ("aot", 0.1, 1),
+        (["sigmoid"], 0.0, PAIRS),
+        (["robust"], 0.1, PAIRS),
+        (["ipo"], 0.0, PAIRS),
+        (["aot"], 0.1, 1),
+        (["sigmoid", "sft"], 0.0, 1),
     ):
-        loss = {"sigmoid": "dpo", "aot": "dpo"}.get(theirs, theirs)
-        prepared = prepare(recipe_of(folder, 1, "checker", loss=loss, label_smoothing=smoothing))
+        loss = {"sigmoid": "dpo", "aot": "dpo"}.get(theirs[0], theirs[0])
+        alpha = 0.5 * (len(theirs) - 1)
+        changed = {"loss": loss, "label_smoothing": smoothing, "rpo_alpha": alpha}
+        prepared = prepare(recipe_of(folder, 1, "checker", **changed))
         with tempfile.TemporaryDirectory() as run:
             objective = make(prepared, Path(run), cpu)
             objective.reference()
@@ -172,12 +185,18 @@ def differences(folder: Path) -> dict[str, float]:
                     parameter.add_(torch.randn(parameter.shape, generator=random), alpha=0.01)
             weights = {name: each.clone() for name, each in llama_weights(objective.model).items()}
             safetensors.torch.save_file(weights, policy / "model.safetensors", {"format": "pt"})
-            batch = objective.to_device(prepared_numbers(prepared, count))
+            numbers = numbers_of(prepared, count)
+            batch = objective.to_device(np.asarray(numbers, np.int64))
             scores = objective.scores(batch)
             ours = objective.loss(batch)
             ours.total.backward()
-        settings = {"loss_type": theirs, "label_smoothing": smoothing, "per_device_train_batch_size": count}
-        trainer = trainer_of(folder, "checker", most=count, policy=policy, **settings)
+        settings = {
+            "loss_type": theirs,
+            "label_smoothing": smoothing,
+            "per_device_train_batch_size": count,
+            "loss_weights": [1.0, alpha][: len(theirs)],
+        }
+        trainer = trainer_of(folder, "checker", numbers=numbers, policy=policy, **settings)
         # In the order of the pairs, so that both sides mean the same ones.
         inputs = trainer.data_collator([trainer.train_dataset[index] for index in range(count)])
         of_trl = trainer.compute_loss(trainer.model, inputs)
@@ -196,16 +215,22 @@ def differences(folder: Path) -> dict[str, float]:
                 float((each - named[name].grad).abs().max()) for name, each in llama_weights(gradients).items()
             ),
         }
-        say(f"{theirs}: loss {ours.total.item():.4f}, differences {found}")
+        say(f"{' + '.join(theirs)}: loss {ours.total.item():.4f}, differences {found}")
         worst = {name: max(value, found[name]) for name, value in worst.items()}
     return worst
 
 
-def prepared_numbers(prepared: Any, count: int) -> Any:
-    """Numbers of the first pairs to train on."""
-    import numpy as np
+def numbers_of(prepared: Any, count: int) -> list[int]:
+    """Numbers of the first pairs to train on; a single one is the shortest of a step's.
 
-    return np.asarray(prepared.train[:count], np.int64)
+    TRL adds up the log-probabilities of an answer in float32: near -850, as of 170 drawn tokens, the next number is
+    6e-5 away, and nothing averages it out of one pair.
+    """
+
+    def length(number: int) -> int:
+        return sum(len(sequence.tokens) for sequence in prepared.encoded[number])
+
+    return list(prepared.train[:count]) if count > 1 else [min(prepared.train[:PAIRS], key=length)]
 
 
 def write_small(folder: Path) -> Path:
@@ -344,7 +369,7 @@ def main() -> None:
     parser.add_argument(
         "--full", action="store_true", help="five turns of 24 steps in place of two of 6, longer samples"
     )
-    parser.add_argument("--only", choices=("speed", "samples"))
+    parser.add_argument("--only", choices=("speed", "differences", "samples"))
     parser.add_argument("--side", choices=[*SIDES, "differences"], help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -360,14 +385,14 @@ def main() -> None:
         return
     figures: dict[str, Any] = {}
     if options.only != "samples":
-        figures |= speed(steps, turns)
-    if options.only != "speed":
+        figures |= speed(steps, 0 if options.only == "differences" else turns)
+    if options.only in (None, "samples"):
         figures |= samples(full=options.full)
     emit("dpo", figures)
 
 
 def speed(steps: int, turns: int) -> dict[str, Any]:
-    """Differences, then both sides in turns."""
+    """Differences, then both sides in so many turns."""
     results: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as room:
         write_evidence(Path(room), 1_000)
@@ -386,6 +411,12 @@ def speed(steps: int, turns: int) -> dict[str, Any]:
                 for side in SIDES:
                     rate = ask("--side", side, "--kind", kind)["pairs_per_second"]
                     results.setdefault((side, kind), []).append(rate)
+    figures = {
+        "max_loss_difference": figure(max(difference.values()), "", target=1e-5, better="lower"),
+        **{f"max_{name}_difference_alone": figure(value, "") for name, value in difference.items()},
+    }
+    if not turns:
+        return figures
     ratios = {
         kind: statistics.median(
             ours / theirs for ours, theirs in zip(results["ours", kind], results["trl", kind], strict=True)
@@ -396,8 +427,7 @@ def speed(steps: int, turns: int) -> dict[str, Any]:
         "ratio_trl": figure(ratios["checker"], "times", target=2.0),
         "ratio_trl_apart": figure(ratios["apart"], "times"),
         "pairs_per_second": figure(statistics.median(results["ours", "checker"]), "pairs/s"),
-        "max_loss_difference": figure(max(difference.values()), "", target=1e-5, better="lower"),
-        **{f"max_{name}_difference_alone": figure(value, "") for name, value in difference.items()},
+        **figures,
     }
 
 
