@@ -55,7 +55,7 @@ def test_tasks_come_from_files_folders_and_what_ships(tmp_path):
     from clew.programs.task import TASKS
 
     assert len(tasks_named("shipped")) == len(tasks_named(str(TASKS))) >= 60
-    with pytest.raises(UsageError, match="holds no .dsl files"):
+    with pytest.raises(UsageError, match=r"holds no \.dsl files"):
         tasks_named(str(tmp_path))
 
 
