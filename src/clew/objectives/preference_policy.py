@@ -108,6 +108,7 @@ class Preference(Objective):
             beta=recipe.beta,
             label_smoothing=recipe.label_smoothing,
             lengths=batch.lengths,
+            rpo_alpha=recipe.rpo_alpha,
         )
 
     @torch.no_grad()
