@@ -22,12 +22,12 @@ from clew.core import files, plots
 from clew.core.errors import ClewError, UsageError
 from clew.core.intervals import Share, share
 from clew.core.supervisor import Supervisor
-from clew.programs.behaviour import behaviour
+from clew.programs.behaviour import behaviour, computes, shipped
 from clew.programs.demonstrating import demonstrate, demonstration, draw_tasks
 from clew.programs.demonstrations import Demonstration, Demonstrations, read, write
 from clew.programs.grammar import FULL, INPUTS, Grammar
 from clew.programs.guidance import BundleGuide, Guide
-from clew.programs.held_out import PER_POOL, computes, shipped
+from clew.programs.held_out import PER_POOL
 from clew.programs.parse import parse_expression
 from clew.programs.pretty import pretty
 from clew.programs.search.gain import run_all
