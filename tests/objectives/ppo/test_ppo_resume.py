@@ -48,8 +48,6 @@ SYNTHESIS = {
     "guard_coef": 0.5,
     "latency_coef": 0.5,
     "separate_value": False,
-    "activation": "relu",
-    "hidden": (64,),
 }
 
 
@@ -59,7 +57,10 @@ def test_the_program_search_goes_on_to_the_same_bytes_and_begins_with_a_guide(tm
     playbook = Path(__file__).parents[3] / "recipes" / "supervised.yaml"
     assert main(["train", str(playbook), "--runs-dir", "guides", "--threads", "1", "--device", "cpu"]) == 0
     guide = only_run(Path("guides"))
-    plan = flags(**{**SYNTHESIS, "max_steps": 13, "checkpoint_every": 3, "keep_checkpoints": 10})
+    theirs = json.loads((guide / "checkpoints" / "latest.json").read_text())["folder"]
+    made = json.loads((guide / "checkpoints" / theirs / "state.json").read_text())["model"]
+    same = {name: made[name] for name in ("activation", "residual", "layer_norm")} | {"hidden": tuple(made["hidden"])}
+    plan = flags(**{**SYNTHESIS, **same, "max_steps": 13, "checkpoint_every": 3, "keep_checkpoints": 10})
     assert main(["train", "ppo", *plan, "--start-from", str(guide)]) == 0
     run = only_run(Path("runs"))
     whole = outcome(run)
@@ -72,9 +73,9 @@ def test_the_program_search_goes_on_to_the_same_bytes_and_begins_with_a_guide(tm
     capsys.readouterr()
     assert main(["export", str(run), "bundle"]) == 0
     model = GuideModel("bundle")
-    theirs = json.loads((guide / "checkpoints" / "latest.json").read_text())["folder"]
-    made = json.loads((guide / "checkpoints" / theirs / "state.json").read_text())["model"]["about"]
-    assert model.about["actions"] == made["actions"], "a bundle of PPO guides the search as one of imitation does"
+    assert model.about["actions"] == made["about"]["actions"], (
+        "a bundle of PPO guides the search as one of imitation does"
+    )
     assert main(["evaluate", "ppo", "bundle", "--episodes", "5"]) == 0
     assert "mean return" in capsys.readouterr().out
 
