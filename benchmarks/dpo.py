@@ -236,7 +236,7 @@ def samples(*, full: bool) -> dict[str, Any]:
     from clew.training import launch
 
     level, source, judge = "2-digit", find_generator("arithmetic"), judge_of("arithmetic")
-    steps, asked, measured, attempts = (500, 1_000, 400, 8) if full else (400, 150, 80, 4)
+    steps, asked, measured, attempts = (600, 1_000, 400, 8) if full else (450, 400, 80, 4)
     plan = {
         "precision": "float32",
         "compile": "no",
@@ -267,9 +267,10 @@ def samples(*, full: bool) -> dict[str, Any]:
         write_pairs(Path(room) / "pairs.jsonl", pairs)
         preference = PreferenceRecipe.model_validate(
             {
+                "beta": 0.5,
                 "model": {"base_model": str(before.folder), "max_length": LENGTH},
                 "data": {"path": str(Path(room) / "pairs.jsonl")},
-                "training": {**plan, "max_epochs": 2.0, "batch_size": 16, "learning_rate": 2e-4},
+                "training": {**plan, "max_epochs": 2.0, "batch_size": 16, "learning_rate": 1e-4, "warmup_steps": 5},
             }
         )
         after, _ = launch.train(preference, Path(room) / "runs", say=say, shows=False)

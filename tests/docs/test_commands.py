@@ -37,8 +37,10 @@ SMALL = {
     "train (sft|arithmetic)": "--max-steps 2 --threads 1 --compile no",
     "train preference": "--max-steps 2 --threads 1 --compile no",
     "evaluate traces": "--max-tokens 8 --threads 1",
-    "loop (?!arithmetic)": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 --eval-games 2 "
-    "--evaluation-games 2 --replay-window 0 --max-reuse 0",
+    "loop synthesis": "--rounds 1 --demonstrations 30 --tasks 12 --tried-again 4 --held-out 8 --nodes 500 "
+    "--max-steps 2 --hidden-dim 16 --threads 1",
+    "loop (?!arithmetic|synthesis)": "--iterations 1 --steps 4 --batch-size 8 --width 8 --lanes 8 --simulations 2 "
+    "--eval-games 2 --evaluation-games 2 --replay-window 0 --max-reuse 0",
     "train guide": "--max-steps 2 --hidden-dim 16 --threads 1",
     "evaluate programs": "--at-most 2 --seconds 0.2 --limit 200",
     "train alphazero": "--max-steps 4 --batch-size 8 --width 8 --eval-games 2 --threads 1 --compile no",
@@ -104,9 +106,8 @@ def workspace(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write_traces(tmp_path / "traces.jsonl")
     write_questions(tmp_path / "questions.jsonl")
     (tmp_path / "recipe.yaml").write_text("model: {name: base, max_length: 100}\ntraining: {num_steps: 2}\n")
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "data").mkdir()
-    if (ROOT / "recipes").is_dir():
-        (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "data/proofs").symlink_to(corpus / "train")
     proof = read_proof(next((corpus / "held_out_new").glob("proof_*.txt")))
     (tmp_path / "goal.txt").write_text(f"@G\n{proof.goal}\n@C\n{proof.counterfactual}\n", encoding="utf-8")

@@ -41,7 +41,7 @@ from examples import copy_examples, inside, make_examples  # noqa: E402
 from kinds import ALL, Kind  # noqa: E402
 from kinds import KINDS as EARLIER_KINDS  # noqa: E402
 from named import NAMED  # noqa: E402
-from program_kinds import PROGRAM_KINDS  # noqa: E402
+from program_kinds import DEMONSTRATIONS, PLAYBOOK, PROGRAM_KINDS, TASKS  # noqa: E402
 from sandbox import Case, Outcome, run_case  # noqa: E402
 
 import clew as clew_package  # noqa: E402
@@ -137,6 +137,9 @@ def _warm(root: Path) -> None:
             clew(SOLVER.words.split())
             # The model that fine-tuning begins with is made where the machine has none yet.
             clew(TRAIN_SFT.words.split())
+            # Compiled code is loaded once.
+            for command in (*DEMONSTRATIONS, *PLAYBOOK, *TASKS[2:]):
+                clew(command.words.split())
             clew(REPORT.words.replace("new.md", "../warm.md").split())
             clew(["runs", "compare", "runs/small", "begun/half", "--plot", "../warm.png"])
     finally:

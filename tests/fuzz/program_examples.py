@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 from clew.cli.main import main
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 TASK = """# What stands behind a # is a comment.
 task sum_of_smallest (k: int, xs: list) -> int
 about     The sum of the k smallest elements.
@@ -39,6 +43,18 @@ def make_programs() -> None:
         made.rename(f"{place}/export_20260102_030405")
         latest = Path(place) / "latest.json"
         latest.write_text(latest.read_text().replace(made.name, "export_20260102_030405"))
+    _good("programs", "demonstrate", "-o", "demonstrations.jsonl", "--count", "12", "--grammar", "small")
+    _good("programs", "demonstrate", "-o", "held_out.jsonl", "--count", "3", "--kind", "held_out")
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"What is {a} + {b}?", "chosen": f"Answer: {a + b}", "rejected": f"Answer: {a - b}"}
+        for a, b in ((1, 2), (27, 35), (9, 9), (4, 40), (12, 1), (6, 3))
+    ]
+    said = ("user", "Hi"), ("assistant", "Hello!"), ("assistant", "What?")
+    turns = [[{"role": role, "content": text}] for role, text in said]
+    rows.append(dict(zip(("prompt", "chosen", "rejected"), turns, strict=True)))
+    Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("supervised", "rl", "preference"):
+        shutil.copy(RECIPES / f"{name}.yaml", f"{name}.yaml")
 
 
 def _good(*arguments: str) -> None:

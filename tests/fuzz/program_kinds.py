@@ -21,6 +21,29 @@ RELEASE_ANEW = Command("release --root runs --output new --json")
 VERIFY = Command("release verify exports", findings=True)
 VERIFY_EXPORT = Command("release verify exports/export_20260102_030405 --json", findings=True)
 DIFF = Command("release diff first exports --json")
+TASKS = (
+    SEED,
+    SEED_ANEW,
+    Command("programs check tasks/sum_of_smallest.dsl tasks/doubled.dsl tasks/largest.dsl --json", findings=True),
+    Command("programs show tasks/sum_of_smallest.dsl"),
+    Command("programs list tasks"),
+    Command("programs run tasks/sum_of_smallest.dsl", findings=True),
+    Command("synthesize tasks/doubled.dsl --nodes 3000 --seconds 2 --checks 5", findings=True),
+)
+DEMONSTRATIONS = (
+    Command("train imitation --data.path demonstrations.jsonl --dry-run"),
+    Command("train imitation --data.path held_out.jsonl --dry-run --json"),
+)
+PAIRS = (
+    Command("train preference --data.path pairs.jsonl --dry-run"),
+    Command("train preference --data.path pairs.jsonl --dry-run --bad skip --json"),
+    Command("feedback rate pairs.jsonl --db new.db"),
+)
+PLAYBOOK = (
+    Command("train supervised.yaml --data.path demonstrations.jsonl --dry-run"),
+    Command("train rl.yaml --dry-run"),
+    Command("train preference.yaml --data.path pairs.jsonl --dry-run"),
+)
 
 
 def seal_release(folder: Path) -> None:
@@ -48,8 +71,39 @@ PROGRAM_KINDS: tuple[Kind, ...] = (
         "task",
         share=5,
         needs=("tasks", "curriculum"),
-        commands=(SEED, SEED_ANEW),
+        commands=TASKS,
         mutators=(*[words_in(*_TASKS)] * 5, *[lines_in(*_TASKS)] * 3, bytes_in(*_TASKS), place_of(*_TASKS)),
+    ),
+    Kind(
+        "demonstrations",
+        share=3,
+        needs=("demonstrations.jsonl", "held_out.jsonl"),
+        commands=DEMONSTRATIONS,
+        mutators=(
+            *[json_in("demonstrations.jsonl", "held_out.jsonl", lines=True)] * 5,
+            *(each("demonstrations.jsonl", "held_out.jsonl") for each in (lines_in, bytes_in, place_of)),
+        ),
+    ),
+    Kind(
+        "pairs",
+        share=3,
+        needs=("pairs.jsonl",),
+        commands=PAIRS,
+        mutators=(
+            *[json_in("pairs.jsonl", lines=True)] * 5,
+            *(each("pairs.jsonl") for each in (lines_in, bytes_in, words_in, place_of)),
+        ),
+    ),
+    Kind(
+        "playbook",
+        share=3,
+        needs=("supervised.yaml", "rl.yaml", "preference.yaml", "demonstrations.jsonl", "pairs.jsonl"),
+        commands=PLAYBOOK,
+        mutators=(
+            *[yaml_in("supervised.yaml", "rl.yaml", "preference.yaml")] * 6,
+            *(each("supervised.yaml", "rl.yaml", "preference.yaml") for each in (bytes_in, lines_in)),
+            a_flag("--learning-rate", "--batch-size", "--gamma", "--beta", "--hidden-dim", "--input-dim"),
+        ),
     ),
     Kind(
         "curriculum",

@@ -168,6 +168,13 @@ def test_a_bundle_inside_a_run_is_released_beside_its_checkpoint(root, tmp_path)
     assert {"supervised", "supervised-bundle"} <= set(entries(make(root, tmp_path / "exports")))
 
 
+def test_what_a_language_model_cannot_be_used_without_goes_with_its_checkpoint(root, tmp_path):
+    (root / "supervised/tokenizer.json").write_text("{}")
+    made = make(root, tmp_path / "exports")
+    assert (made.folder / "supervised/tokenizer.json").read_text() == "{}"
+    assert "supervised/tokenizer.json" in entries(made)["supervised"]["files"]
+
+
 def test_the_newest_of_several_bundles_is_taken(tmp_path):
     for day in ("03", "07", "05"):
         write_bundle(tmp_path / "root/nets" / f"net-{day}", created_at=f"2026-01-{day}T00:00:00+00:00")

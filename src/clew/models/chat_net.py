@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from clew.models.gpt import GPT
 from clew.training.checkpoint import Frozen
+
+
+class Groups(NamedTuple):
+    """Texts of about one length, for attention: which tokens of a row without padding belong together."""
+
+    pieces: tuple[tuple[Tensor, Tensor], ...]
+    """Of each group the places of the tokens, int64 [texts, length], the number of all tokens where a shorter text has
+    ended; and their branches, -1 there."""
+    back: Tensor
+    """int64 [tokens]: where each token stands in the groups, one behind another."""
 
 
 class ChatNet(Protocol):
@@ -34,6 +44,7 @@ class ChatNet(Protocol):
         chosen: Tensor | None = None,
         noise: Any = None,
         branches: Tensor | None = None,
+        groups: Groups | None = None,
     ) -> Tensor:
         """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq].
 
@@ -41,8 +52,13 @@ class ChatNet(Protocol):
         place in its document. `chosen` int64 [n]: the places of the flattened rows that logits are wanted of; the
         result is then [n, vocab_size], and the head, the dearest layer of a small network, runs on these alone.
         `branches` int64 [batch, seq]: of a document that branches, 0 in its trunk; a token of branch 1 or 2 sees the
-        trunk and its own branch. Only for a network that `shares` says can be given it.
+        trunk and its own branch. Only for a network that `shares` says can be given it. `groups`: for one that is
+        `ragged`, which tokens of one long row without padding belong together.
         """
+
+    @property
+    def ragged(self) -> bool:
+        """Whether `logits` wants one row without padding, and `groups`, where texts branch."""
 
     def shares(self) -> bool:
         """Whether `logits` can be given `branches`."""
@@ -52,9 +68,10 @@ class ChatNet(Protocol):
 
 
 class GPTNet:
-    """A GPT of ours. Its rotary positions are relative, so it needs no `positions`."""
+    """A GPT of ours. Its rotary positions are relative, so it needs no `positions` but where texts branch."""
 
     frozen: Frozen | None = None
+    ragged = True
 
     def __init__(self, module: GPT) -> None:
         self.module = module
@@ -71,17 +88,18 @@ class GPTNet:
         chosen: Tensor | None = None,
         noise: None = None,
         branches: Tensor | None = None,
+        groups: Groups | None = None,
     ) -> Tensor:
         """See `ChatNet`."""
-        hidden = self.hidden(tokens, documents=documents, positions=positions, branches=branches)
+        hidden = self.hidden(tokens, documents=documents, positions=positions, groups=groups)
         return self.module.head(hidden if chosen is None else hidden.index_select(0, chosen))
 
-    def hidden(self, tokens: Tensor, *, documents: Tensor, positions: Tensor, branches: Tensor | None = None) -> Tensor:
+    def hidden(self, tokens: Tensor, *, documents: Tensor, positions: Tensor, groups: Groups | None = None) -> Tensor:
         """What the head reads, [batch * seq, d_model]."""
-        if branches is None:
+        if groups is None:
             return self.module.hidden(tokens, documents=documents).flatten(0, 1)
-        mask = branching_mask(documents, branches)
-        return self.module.hidden(tokens, positions=positions, mask=mask).flatten(0, 1)
+        pieces = [(index, own_branch(branches).unsqueeze(1)) for index, branches in groups.pieces]
+        return self.module.hidden_of_pieces(tokens.flatten(), positions.flatten(), pieces, groups.back)
 
     def shares(self) -> bool:
         """A GPT of ours takes any mask."""
@@ -95,5 +113,9 @@ class GPTNet:
 def branching_mask(documents: Tensor, branches: Tensor) -> Tensor:
     """bool [batch, 1, seq, seq]: an earlier token (or itself) of the document, of its trunk or of one's own branch."""
     same = documents.unsqueeze(2) == documents.unsqueeze(1)
-    own = (branches.unsqueeze(2) == branches.unsqueeze(1)) | (branches == 0).unsqueeze(1)
-    return (same & own).tril().unsqueeze(1)
+    return (same & own_branch(branches)).unsqueeze(1)
+
+
+def own_branch(branches: Tensor) -> Tensor:
+    """bool [batch, seq, seq]: an earlier token (or itself) of the trunk, 0, or of one's own branch."""
+    return ((branches.unsqueeze(2) == branches.unsqueeze(1)) | (branches == 0).unsqueeze(1)).tril()

@@ -94,33 +94,46 @@ class GPT(nn.Module):
         """Return logits [..., vocab_size] of `hidden` [..., d_model]."""
         return F.linear(hidden, self.embedding.weight)
 
-    def hidden(
-        self,
-        tokens: Tensor,
-        *,
-        documents: Tensor | None = None,
-        noise: Tensor | None = None,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Return what the head reads, [batch, seq, d_model]; arguments as of `forward`.
-
-        `positions` int [batch, seq], in place of 0, 1, 2, ...; `mask` bool [batch, 1, seq, seq], True where a query may
-        look, in place of `documents`: for rows in which texts branch.
-        """
+    def hidden(self, tokens: Tensor, *, documents: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """Return what the head reads, [batch, seq, d_model]; arguments as of `forward`."""
         length = tokens.shape[1]
-        if documents is not None and mask is None:
+        mask = None
+        if documents is not None:
             same = documents.unsqueeze(2) == documents.unsqueeze(1)
             causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
             mask = (same & causal).unsqueeze(1)
-        if positions is None:
-            positions = torch.arange(length, device=tokens.device).unsqueeze(0)
-        rotation = rotary(positions, self.config.head_dim)
+        rotation = rotary(torch.arange(length, device=tokens.device).unsqueeze(0), self.config.head_dim)
         x = self._drop(self.embedding(tokens), noise, 0)
         for index, block in enumerate(self.layers):
             attended, _ = block.attention(block.attention_norm(x), rotation, mask=mask)
             x = x + self._drop(attended, noise, 1 + 2 * index)
             x = x + self._drop(block.mlp(block.mlp_norm(x)), noise, 2 + 2 * index)
+        return cast("Tensor", self.norm(x))
+
+    def hidden_of_pieces(
+        self, tokens: Tensor, positions: Tensor, groups: Sequence[tuple[Tensor, Tensor]], back: Tensor
+    ) -> Tensor:
+        """What the head reads, [n, d_model], of `tokens` int64 [n] without padding, each at its one of `positions`.
+
+        Only attention knows which tokens belong together: `groups` are pieces of about one length, an index int64
+        [pieces, length] into the tokens (n where a shorter piece has ended), a mask bool [pieces, 1, length, length],
+        True where a query may look. `back` int64 [n]: where each token stands in the groups behind one another.
+        """
+        count, heads, width = len(tokens), self.config.n_heads, self.config.head_dim
+        cosine, sine = (part[0, 0].unsqueeze(1) for part in rotary(positions.unsqueeze(0), width))
+        x = self.embedding(tokens)
+        for block in self.layers:
+            qkv = block.attention.qkv(block.attention_norm(x)).view(count, 3, heads, width)
+            turned = rotate(qkv[:, :2], (cosine.unsqueeze(1), sine.unsqueeze(1)))
+            padded = torch.cat([torch.cat([turned, qkv[:, 2:]], dim=1), qkv.new_zeros(1, 3, heads, width)])
+            attended = []
+            for index, mask in groups:
+                query, keys, values = padded[index].permute(2, 0, 3, 1, 4)
+                with _attention_kernel(query):
+                    found = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+                attended.append(found.transpose(1, 2).reshape(-1, heads * width))
+            x = x + block.attention.out(torch.cat(attended).index_select(0, back))
+            x = x + block.mlp(block.mlp_norm(x))
         return cast("Tensor", self.norm(x))
 
     def forward_cached(self, tokens: Tensor, past: Sequence[Cache]) -> tuple[Tensor, list[Cache]]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clew.core import files
 from clew.core.errors import CheckpointError, ClewError, EvidenceError
 from clew.core.randomness import generator, key
-from clew.models.chat_net import branching_mask
+from clew.models.chat_net import Groups, branching_mask
 from clew.models.lora import Draws, Noise, merged, read_adapters, with_adapters
 from clew.models.pretrained_folder import Place, base_of, check_model, context_length, find_model, library
 from clew.models.pretrained_names import described_in
@@ -59,6 +59,9 @@ class Pretrained:
     """Of what is drawn in training."""
     plain: bool = True
     """Whether the model that training began with lies in one folder, without adapters: others can open it there."""
+
+    ragged: bool = False
+    """Rows have padding: see `clew.models.chat_net.ChatNet`."""
 
     @property
     def frozen(self) -> Frozen | None:
@@ -110,6 +113,7 @@ class Pretrained:
         chosen: Tensor | None = None,
         noise: Noise | None = None,
         branches: Tensor | None = None,
+        groups: Groups | None = None,
     ) -> Tensor:
         """Logits [batch * seq, vocab_size] for `tokens` int64 [batch, seq]: see `clew.models.chat_net.ChatNet`.
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from clew.models.chat_net import ChatNet, GPTNet
+from clew.models.chat_net import ChatNet, GPTNet, Groups
 
 MOST_LOGITS = 1 << 24
 """Logits of one piece of the output layer: 64 MiB. More are computed piece by piece, and again in the backward pass."""
@@ -35,6 +35,8 @@ class Rows(Protocol):
     @property
     def sequences(self) -> Tensor: ...
     @property
+    def groups(self) -> Groups | None: ...
+    @property
     def noise(self) -> object: ...
 
 
@@ -59,7 +61,7 @@ def log_probabilities(net: ChatNet, rows: Rows, count: int) -> Tensor:
     if words and len(rows.places) * words > MOST_LOGITS:
         assert isinstance(net, GPTNet)
         hidden = net.hidden(
-            rows.tokens, documents=rows.documents, positions=rows.positions, branches=rows.branches
+            rows.tokens, documents=rows.documents, positions=rows.positions, groups=rows.groups
         ).index_select(0, rows.places)
         size = max(1, MOST_LOGITS // words)
         parts = [
@@ -76,6 +78,7 @@ def log_probabilities(net: ChatNet, rows: Rows, count: int) -> Tensor:
             chosen=rows.places,
             noise=rows.noise,
             branches=rows.branches,
+            groups=rows.groups,
         )
         found = -F.cross_entropy(logits.float(), rows.targets, reduction="none")
     # In double precision: the sum is in the hundreds, and of two of them the difference counts.
@@ -93,12 +96,20 @@ def _of_hidden(net: GPTNet, hidden: Tensor, targets: Tensor) -> Tensor:
 
 
 def preference_loss(
-    logps: Tensor, reference: Tensor, *, loss: str, beta: float, label_smoothing: float, lengths: Tensor
+    logps: Tensor,
+    reference: Tensor,
+    *,
+    loss: str,
+    beta: float,
+    label_smoothing: float,
+    lengths: Tensor,
+    rpo_alpha: float = 0.0,
 ) -> Scores:
     """Loss and rewards of pairs: `logps`, `reference` and `lengths` are [2 * pairs], chosen and rejected in turn.
 
     dpo: Rafailov et al. 2023, equation 7, with label smoothing as in their code (conservative DPO). robust: Chowdhury
-    et al. 2024. ipo: Azar et al. 2023, equation 17, of log-ratios that are means over the tokens.
+    et al. 2024. ipo: Azar et al. 2023, equation 17, of log-ratios that are means over the tokens. To any of them
+    `rpo_alpha` times the chosen answer's mean negative log-likelihood a token is added (Pang et al. 2024, equation 2).
     """
     ratios = (logps - reference.to(logps.dtype)).float().view(-1, 2)
     rewards = beta * ratios
@@ -107,6 +118,9 @@ def preference_loss(
         losses = (means[:, 0] - means[:, 1] - 1 / (2 * beta)) ** 2
     else:
         losses = margin_loss(beta * (ratios[:, 0] - ratios[:, 1]), label_smoothing, unbiased=loss == "robust")
+    if rpo_alpha:
+        # Each pair's own mean, so that a split batch is the batch.
+        losses = losses - rpo_alpha * (logps.view(-1, 2)[:, 0] / lengths.view(-1, 2)[:, 0].clamp(min=1)).float()
     return scores_of(losses, rewards[:, 0], rewards[:, 1])
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from clew.core.randomness import key
 from clew.models.chat_net import GPTNet
 from clew.models.reward import RewardGPT
-from clew.objectives.preference import Batch, Preference
 from clew.objectives.preference_losses import Scores, margin_loss, scores_of
+from clew.objectives.preference_policy import Batch, Preference
 from clew.traces.preferences.evidence import PreparedPreference
 from clew.traces.preferences.trees import Tokens
 from clew.training.devices import Placement
@@ -33,7 +33,7 @@ class Reward(Preference):
     def scores(self, batch: Batch) -> Scores:
         """Loss and score of each pair."""
         hidden = self._gpt.hidden(
-            batch.tokens, documents=batch.documents, positions=batch.positions, branches=batch.branches
+            batch.tokens, documents=batch.documents, positions=batch.positions, groups=batch.groups
         )
         found: Tensor = self.reward.score(hidden.index_select(0, batch.ends)).float().view(-1, 2)
         chosen, rejected = found[:, 0], found[:, 1]

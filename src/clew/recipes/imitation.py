@@ -93,15 +93,15 @@ class SynthesisLoop(Section):
     """Size of the largest program that is demonstrated at first."""
     largest: int = pydantic.Field(default=9, ge=3, le=14)
     """Size of the largest program that a training or held-out task is drawn from."""
-    tasks: int = pydantic.Field(default=200, ge=1, le=LARGEST)
+    tasks: int = pydantic.Field(default=400, ge=1, le=LARGEST)
     """Training tasks that are drawn anew in each round: most of the sizes that were solved about every other time."""
-    tried_again: int = pydantic.Field(default=100, ge=0, le=LARGEST)
+    tried_again: int = pydantic.Field(default=200, ge=0, le=LARGEST)
     """Tasks of the round before that were not solved and are tried again, at most."""
     held_out: int = pydantic.Field(default=200, ge=1, le=LARGEST)
     """Random tasks to evaluate on, beside the tasks that ship; nothing that computes the same is trained on."""
     nodes: int = pydantic.Field(default=20_000, ge=1, le=LARGEST)
     """Candidate programs that each search may build."""
-    later_epochs: float = pydantic.Field(default=2.0, gt=0)
+    later_epochs: float = pydantic.Field(default=4.0, gt=0)
     """Passes over all evidence in the rounds, which start from the weights of the round before."""
 
 

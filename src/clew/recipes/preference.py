@@ -94,6 +94,10 @@ class PreferenceRecipe(ReportedRecipe):
     """How strongly the policy is held to what it began as: higher is closer."""
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=0.5)
     """Share of the labels that is taken to be wrong (dpo, robust, reward)."""
+    rpo_alpha: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of the chosen answer's negative log-likelihood, a mean over its tokens, beside the loss (Pang et al. 2024);
+    not for reward. The margin alone lets the chosen answer become less likely, as long as the rejected one does so
+    faster; 1 keeps it likely."""
     watch: Literal["loss", "accuracy"] = "loss"
     """Which held-out figure says which checkpoint is best."""
     system_instruction: str = ""
@@ -111,6 +115,8 @@ class PreferenceRecipe(ReportedRecipe):
     def _smoothing_has_a_meaning(self) -> Self:
         if self.loss == "ipo" and self.label_smoothing:
             raise ValueError("the loss ipo has no label_smoothing: leave it out, or take dpo or robust")
+        if self.loss == "reward" and self.rpo_alpha:
+            raise ValueError("a reward model gives no likelihoods, so rpo_alpha means nothing: leave it out")
         if self.loss == "robust" and not self.label_smoothing:
             raise ValueError("the loss robust needs label_smoothing, the share of wrong labels, such as 0.1")
         return self

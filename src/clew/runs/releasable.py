@@ -21,6 +21,8 @@ from clew.runs.folder import RECIPE, Run, open_run
 
 EXPORT_MANIFEST = "manifest.json"
 PREFIX = "export_"
+KEPT = ("tokenizer.json", "chat_template.jinja")
+"""What a run keeps beside its checkpoints that its model cannot be used without."""
 BUNDLE_MANIFEST, BUNDLE_MODEL = "bundle.json", "model.onnx"
 DEEPEST = 3
 """So many folders below a trainer's are looked into for runs and bundles."""
@@ -219,7 +221,7 @@ def _checkpoint(folder: Path, state: dict[str, Any], name: str, run: Run | None)
     if run is not None:
         # Read as the run's class reads it: an edited recipe is not the one that was used.
         run.read_recipe(find_family(str(run.manifest["objective"])).part("recipe"))
-        for each in (RECIPE, RUN_MANIFEST):
+        for each in (RECIPE, RUN_MANIFEST, *(kept for kept in KEPT if files.is_file(run.folder / kept))):
             extra[each] = _read(run.folder / each)
         about |= {key: run.manifest[key] for key in ("run_id", "objective", "recipe_sha256")}
     hashes = {checkpoints.STATE: _hash(folder / checkpoints.STATE), **state["sha256"]}

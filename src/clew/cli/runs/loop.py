@@ -10,10 +10,11 @@ _HELP = """usage: clew loop RECIPE [--folder data] [--minutes 60] [--field value
 
 The loop of the recipe's family: evidence is made with the model, the model learns from it, and again. Of a game that is
 self-play, training, gate and evaluation; of traces generate, train, evaluate, report and gate, then rounds on the
-model's own answers. Ctrl-C and kill -9 lose nothing: the same command goes on where it was.
+model's own answers; of programs demonstrate, imitate, evaluate, then rounds on what the model solves. Ctrl-C and
+kill -9 lose nothing: the same command goes on where it was.
 
-RECIPE: tictactoe, connect4, othello, arithmetic; the path of a recipe (YAML); or of a file with a game of your own
-(my_game.py).
+RECIPE: tictactoe, connect4, othello, arithmetic, synthesis; the path of a recipe (YAML); or of a file with a game of
+your own (my_game.py).
 
 `clew loop RECIPE --help` lists all flags."""
 

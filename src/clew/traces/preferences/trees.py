@@ -23,6 +23,8 @@ TRUNK, CHOSEN, REJECTED = 0, 1, 2
 """Numbers of the branches."""
 _GRAIN = 8
 """Rows are as long as a multiple of this."""
+_ALIKE = 0.8
+"""A piece shorter than this share of its group's longest begins a new group."""
 _ATTENTION = 1024
 """Tokens of a row with which attention costs as much as all the rest of a small network."""
 
@@ -75,6 +77,9 @@ class PairRows(NamedTuple):
     sequences: Tokens
     ends: Tokens
     lengths: Tokens
+    groups: tuple[tuple[Tokens, Tokens], ...] = ()
+    """Of one row without padding: see `clew.models.chat_net.Groups`."""
+    back: Tokens | None = None
 
 
 def pieces_of(pair: EncodedPair, *, shared: bool = True, whole: bool = False) -> tuple[Piece, ...]:
@@ -150,9 +155,17 @@ class PairStream:
     """Pairs without an end, with random access: the order of each pass is a function of seed and pass."""
 
     def __init__(
-        self, pairs: Sequence[EncodedPair], numbers: Sequence[int], seed: int, *, shared: bool, whole: bool
+        self,
+        pairs: Sequence[EncodedPair],
+        numbers: Sequence[int],
+        seed: int,
+        *,
+        shared: bool,
+        whole: bool,
+        ragged: bool = False,
     ) -> None:
-        """`numbers`: of the pairs that the stream goes over."""
+        """`numbers`: of the pairs that the stream goes over. `ragged`: all in one row without padding."""
+        self._ragged = ragged
         self._numbers, self._seed = np.asarray(numbers, np.int64), seed
         self._pieces = [pieces_of(pair, shared=shared, whole=whole) for pair in pairs]
 
@@ -175,7 +188,7 @@ class PairStream:
         """The pairs of these numbers as rows; sequence `2 * i + side` is that of the i-th."""
         held = [(index, piece) for index, number in enumerate(numbers) for piece in self._pieces[number]]
         lengths = [len(piece.tokens) for _, piece in held]
-        width, packed = _packed(lengths)
+        width, packed = (sum(lengths), [list(range(len(held)))]) if self._ragged else _packed(lengths)
         shape = (len(packed), width)
         rows = [
             np.zeros(shape, np.int64),
@@ -204,7 +217,9 @@ class PairStream:
                 at = inside.stop
         joined = [np.concatenate(each) for each in (places, targets, entries, sequences)]
         counted = np.bincount(joined[3], minlength=2 * len(numbers))
-        return PairRows(rows[0], rows[1], rows[2], rows[3], joined[0], joined[1], joined[2], joined[3], ends, counted)
+        groups, back = _grouped([piece for _, piece in held]) if self._ragged else ((), None)
+        filled = (rows[0], rows[1], rows[2], rows[3], joined[0], joined[1], joined[2], joined[3], ends, counted)
+        return PairRows(*filled, groups, back)
 
 
 def _packed(lengths: Sequence[int]) -> tuple[int, list[list[int]]]:
@@ -218,3 +233,27 @@ def _packed(lengths: Sequence[int]) -> tuple[int, list[list[int]]]:
             best = cost, width, rows
     assert best is not None
     return best[1:]
+
+
+def _grouped(pieces: Sequence[Piece]) -> tuple[tuple[tuple[Tokens, Tokens], ...], Tokens]:
+    """Pieces that stand one behind another, put together by length, so that little of a group is empty."""
+    lengths = [len(piece.tokens) for piece in pieces]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    count = int(starts[-1])
+    groups: list[list[int]] = []
+    for which in sorted(range(len(pieces)), key=lambda which: -lengths[which]):
+        if not groups or lengths[which] < _ALIKE * lengths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(which)
+    found, back, at = [], np.zeros(count, np.int64), 0
+    for group in groups:
+        longest = lengths[group[0]]
+        index, branches = np.full((len(group), longest), count), np.full((len(group), longest), -1)
+        for row, which in enumerate(group):
+            places = starts[which] + np.arange(lengths[which])
+            index[row, : lengths[which]] = places
+            branches[row, : lengths[which]] = pieces[which].branches
+            back[places] = at + row * longest + np.arange(lengths[which])
+        at += len(group) * longest
+        found.append((index, branches))
+    return tuple(found), back
