@@ -22,7 +22,7 @@ from clew.recipes import base
 from clew.training import launch
 
 SHORT = {"data.demonstrations": 300, "training.max_epochs": 4.0, "model.hidden_dim": 128}
-FULL_DEMONSTRATIONS = 20_000
+FULL_DEMONSTRATIONS = 8000
 
 
 def main() -> None:

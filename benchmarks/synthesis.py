@@ -6,8 +6,10 @@ each production (`frequencies`: no net), and the same in the order of the guide'
 compared on tasks that both solve (geometric mean of the ratio, 95% by bootstrap), solved tasks at equal seconds; tasks
 whose programs are longer than any that was demonstrated are told apart, and so are those that ship with Clew.
 
-Then PPO goes on from the imitation, and both guides search over partial programs with the same number of states: the
-figure is the ratio of solved tasks, its interval over seeds. `--folder` keeps what was made and goes on with it.
+Then PPO goes on from the imitation, on tasks that were demonstrated, with several seeds. What it trains is the policy
+that draws programs, production by production; so the figure is the ratio of held-out tasks that are solved within so
+many drawn programs, after PPO and before it, its interval over seeds. Beside it: the same of best-first search within
+as many states. `--folder` keeps what was made and goes on with it.
 """
 
 from __future__ import annotations
@@ -27,12 +29,15 @@ from common import emit, figure, say
 from scipy import stats
 
 from clew import recipes
+from clew.bundle.guide import GuideModel
 from clew.core import plots
+from clew.core.randomness import generator
 from clew.export import export
 from clew.programs.demonstrating import demonstrate
-from clew.programs.demonstrations import read, write
+from clew.programs.demonstrations import Demonstrations, read, write
+from clew.programs.environment import SynthesisEnv
 from clew.programs.grammar import INPUTS
-from clew.programs.guidance import BundleGuide, FrequencyGuide, Guide, counts_of
+from clew.programs.guidance import BundleGuide, FrequencyGuide, counts_of
 from clew.programs.held_out import excluded, held_out
 from clew.programs.search.gain import Gain, compare, paired, run_all
 from clew.programs.search.problem import Budget, Found, Problem, of_task
@@ -55,7 +60,10 @@ class Plan:
     seconds: float
     seeds: int
     environment_steps: int
+    draws: int
+    """Programs drawn for a task."""
     states: int
+    """States that best-first search expands for a task."""
     guide: dict[str, Any]
     """Changes to the preset `guide`."""
     shipped: int | None
@@ -63,23 +71,40 @@ class Plan:
 
 
 SHORT = Plan(
-    300,
-    24,
-    6,
-    0.3,
-    1,
-    4096,
-    200,
-    {"training.max_epochs": 8.0, "training.batch_size": 128, "training.warmup_steps": 20, "model.hidden_dim": 128},
-    24,
+    demonstrations=300,
+    tasks=24,
+    longer=6,
+    seconds=0.3,
+    seeds=1,
+    environment_steps=4096,
+    draws=5,
+    states=200,
+    guide={
+        "training.max_epochs": 8.0,
+        "training.batch_size": 128,
+        "training.warmup_steps": 20,
+        "model.hidden_dim": 128,
+    },
+    shipped=24,
 )
-FULL_PLAN = Plan(20_000, 300, 100, 1.0, 5, 200_000, 2000, {}, None)
+FULL_PLAN = Plan(
+    demonstrations=12_000,
+    tasks=300,
+    longer=100,
+    seconds=1.0,
+    seeds=5,
+    environment_steps=200_000,
+    draws=20,
+    states=500,
+    guide={},
+    shipped=None,
+)
 
 
 def main() -> None:
     """Make, train, search, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="300 held-out tasks, 20,000 demonstrations, five seeds")
+    parser.add_argument("--full", action="store_true", help="300 held-out tasks, 12,000 demonstrations, five seeds")
     parser.add_argument("--folder", type=Path, help="where everything is kept, and taken from where it is there")
     parser.add_argument("--seed", type=int, default=42, help="of tasks, demonstrations and trainings")
     parser.add_argument("--plot", type=Path, help="write the picture of solved tasks to this PNG file")
@@ -201,39 +226,82 @@ def _tell_sizes(sizes: Sequence[int], gain: Gain) -> None:
 def _ppo_figures(
     plan: Plan, folder: Path, run: Path, evidence: Path, problems: Sequence[Problem], seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Tasks solved by best-first search within as many states, after PPO and before it."""
-    budget = Budget(nodes=plan.states, seconds=NOWHERE)
-
-    def solved(guide: Guide) -> list[bool]:
-        return [each.solved for each in run_all(problems, guide, budget=budget, how="best-first")]
-
-    say(f"best-first with {plan.states} states, by imitation")
-    before = solved(BundleGuide(folder / "guide"))
-    after = []
+    """Tasks solved after PPO, over those solved before it, by drawing programs and by best-first search."""
+    tasks = _smaller(evidence, folder / "ppo_tasks.jsonl")
     shape = recipes.load(str(run / "recipe.yaml"))
     assert isinstance(shape, ImitationRecipe)
-    # The environment's tasks are the demonstrated ones, so that none computes what a held-out task does.
     changes = {
         "start_from": str(run),
-        "environment.kwargs": {"tasks": str(evidence), "max_size": 12, "shaping": 0.1},
+        "environment.kwargs": {"tasks": str(tasks), "max_size": 9, "shaping": 0.1},
         "net.hidden": (shape.model.hidden_dim,) * shape.model.layers,
         "rollout.total_steps": plan.environment_steps,
     }
+    before = _solved(folder / "guide", problems, plan, seed)
+    after = []
     for number in range(plan.seeds):
         recipe = base.changed(recipes.load("synthesis_ppo"), {**changes, "seed": seed + number}, "benchmark")
         trained = _trained(recipe, folder / f"ppo-{number}")
-        after.append(solved(BundleGuide(_bundle(trained, folder / f"ppo-guide-{number}"))))
-        say(f"seed {number}: {sum(before)} tasks solved by imitation, {sum(after[-1])} after PPO")
-    ratios = [sum(each) / max(sum(before), 1) for each in after]
-    mean, spread = statistics.mean(ratios), statistics.stdev(ratios) if len(ratios) > 1 else 0.0
-    half = float(stats.t.ppf(0.975, max(len(ratios) - 1, 1))) * spread / math.sqrt(len(ratios))
-    return {
-        "solved_imitation": figure(sum(before) / len(before), "share"),
-        "solved_ppo": figure(statistics.mean(sum(each) / len(each) for each in after), "share"),
-        "solved_ppo_over_imitation": figure(mean, "times", target=1.0),
-        "solved_ppo_over_imitation_low": figure(mean - half, "times"),
-        "solved_ppo_over_imitation_high": figure(mean + half, "times"),
-    }
+        after.append(_solved(_bundle(trained, folder / f"ppo-guide-{number}"), problems, plan, seed))
+        say(f"seed {number}: solved by drawing and by best-first: {before} by imitation, {after[-1]} after PPO")
+    figures = {}
+    for place, name in enumerate(("", "best_first_")):
+        ratios = [each[place] / max(before[place], 1) for each in after]
+        mean, half = statistics.mean(ratios), 0.0
+        if len(ratios) > 1:
+            quantile = float(stats.t.ppf(0.975, len(ratios) - 1))
+            half = quantile * statistics.stdev(ratios) / math.sqrt(len(ratios))
+        figures |= {
+            f"{name}solved_imitation": figure(before[place] / len(problems), "share"),
+            f"{name}solved_ppo": figure(statistics.mean(each[place] for each in after) / len(problems), "share"),
+            f"{name}solved_ppo_over_imitation": figure(mean, "times", target=None if name else 1.0),
+            f"{name}solved_ppo_over_imitation_low": figure(mean - half, "times"),
+            f"{name}solved_ppo_over_imitation_high": figure(mean + half, "times"),
+        }
+    return figures
+
+
+def _smaller(evidence: Path, path: Path) -> Path:
+    """The demonstrated tasks whose programs have at most six nodes: of larger ones a policy draws no solution yet.
+
+    None computes what a held-out task does, since no demonstration does.
+    """
+    if not path.exists():
+        found = read(evidence)
+        few = tuple(each for each in found.items if len(each.actions) <= 6)
+        write(path, Demonstrations(found.grammar, few, found.made))
+    return path
+
+
+def _solved(bundle: Path, problems: Sequence[Problem], plan: Plan, seed: int) -> tuple[int, int]:
+    """Tasks solved by drawn programs, and by best-first search."""
+    budget = Budget(nodes=plan.states, seconds=NOWHERE)
+    searched = run_all(problems, BundleGuide(bundle), budget=budget, how="best-first")
+    return _drawn(GuideModel(bundle), problems, plan.draws, seed), sum(each.solved for each in searched)
+
+
+def _drawn(model: GuideModel, problems: Sequence[Problem], draws: int, seed: int) -> int:
+    """How many tasks one of `draws` programs solves that the policy draws, production by production."""
+    solved = np.zeros(len(problems), bool)
+    environments = [SynthesisEnv([problem], max_size=14, reweight=False) for problem in problems]
+    for draw in range(draws):
+        random = generator(seed, "drawn programs", draw)
+        seen = [environment.reset(seed=0) for environment in environments]
+        going = list(range(len(problems)))
+        while going:
+            logits = model.evaluate(np.stack([seen[place][0] for place in going])).policy_logits.astype(np.float64)
+            # The largest of logits with Gumbel noise is a draw from their softmax.
+            logits += random.gumbel(size=logits.shape)
+            left = []
+            for place, row in zip(going, logits, strict=True):
+                row[seen[place][1]["action_mask"] == 0] = -np.inf
+                observation, _, terminated, truncated, info = environments[place].step(int(row.argmax()))
+                seen[place] = observation, info
+                if terminated or truncated:
+                    solved[place] |= info["solved"]
+                else:
+                    left.append(place)
+            going = left
+    return int(solved.sum())
 
 
 def _draw(path: Path, gain: Gain, by_counts: Sequence[Found], seconds: float) -> None:

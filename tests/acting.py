@@ -34,7 +34,7 @@ def objective(**changed: Any) -> PPO:
 
 def take(made: PPO, count: int, first: int = 0) -> tuple[Optimizer, list[Step]]:
     """Take `count` optimiser steps from the step `first` on, and give the weights back."""
-    optimizer, steps = Optimizer(made.model, made.recipe.training, made.trainable()), made.steps()
+    optimizer, steps = Optimizer(made.model, made.recipe.training, made.trainable()), made.own_steps()
     steps.begin(optimizer)
     done = [steps.take(optimizer, step, 1.0, logs=True, stop=threading.Event()) for step in range(first, first + count)]
     steps.give_back(optimizer)

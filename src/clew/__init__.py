@@ -29,6 +29,7 @@ __all__ = [
     "resume",
     "runs",
     "suggest",
+    "synthesize",
     "train",
 ]
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from clew.games.replay.store import Replay
     from clew.games.search import Search
     from clew.games.table import play
+    from clew.programs.synthesis import synthesize
 
 _PLACES = {
     "Game": "clew.games.game:Game",
@@ -54,6 +56,7 @@ _PLACES = {
     "play": "clew.games.table:play",
     "resume": "clew.api:resume",
     "suggest": "clew.bundle.suggest:suggest",
+    "synthesize": "clew.programs.synthesis:synthesize",
     "train": "clew.api:train",
 }
 

@@ -34,7 +34,7 @@ def terms():
 
 @pytest.fixture(scope="module")
 def label(terms):
-    fillers, acts, room = fillers_of(terms), acts_of(FULL), room_for(len(ARGUMENTS))
+    fillers, acts, room = fillers_of(terms, 1000), acts_of(FULL), room_for(len(ARGUMENTS))
 
     def made(task, budget=1000):
         cases = cases_of(task.input_types, task.arguments, task.results)

@@ -47,3 +47,22 @@ def test_a_guide_of_programs_is_told_from_another(bundle, tmp_path):
     assert grammar_of(GuideModel(bundle)).name == "small"
     with pytest.raises(BundleError):
         evaluate(write_random_net(tmp_path / "game.onnx", "tictactoe"))
+
+
+def test_tasks_come_from_files_folders_and_what_ships(tmp_path):
+    from clew.core.errors import UsageError
+    from clew.programs.evaluation import tasks_named
+    from clew.programs.task import TASKS
+
+    assert len(tasks_named("shipped")) == len(tasks_named(str(TASKS))) >= 60
+    with pytest.raises(UsageError, match=r"holds no \.dsl files"):
+        tasks_named(str(tmp_path))
+
+
+def test_a_guide_of_the_small_grammar_is_not_held_against_a_search_of_the_full_one(bundle):
+    from clew.core.errors import UsageError
+    from clew.programs.evaluation import ProgramsEvaluation, _gains
+
+    model = GuideModel(bundle)
+    with pytest.raises(UsageError, match="the two cannot be compared"):
+        _gains(model, grammar_of(model), ProgramsEvaluation(tasks="shipped"), 6, stage=lambda name, length: None)

@@ -7,6 +7,7 @@ import pytest
 
 from clew.core.randomness import generator
 from clew.programs import features, signature
+from clew.programs.execution import MEASURES
 from clew.programs.grammar import FULL, SMALL
 from clew.programs.parse import parse_expression
 from clew.programs.primitives import Type
@@ -173,8 +174,9 @@ def test_rows_are_task_then_state_and_grammar_mode_leaves_the_partial_program_ou
     assert rows.shape == (len(FULL.contexts), layout.width)
     assert np.array_equal(row[: layout.task], told)
     alone = rows[state.hole.context]
-    assert row[-1] == 1
-    assert alone[-1] == 0
+    flag = layout.width - len(MEASURES) - 1
+    assert row[flag] == 1
+    assert alone[flag] == 0
     # What the context says is said alike in both; nothing else of the state is said in grammar mode.
     same = alone[layout.task :] != 0
     assert np.array_equal(row[layout.task :][same], alone[layout.task :][same])
@@ -192,6 +194,34 @@ def test_the_small_grammar_has_the_sizes_of_the_contract():
     # No program of the small grammar is a truth value: that root alone looks like another.
     assert len({each.tobytes() for each in features.of_contexts(told, SMALL)}) == len(SMALL.contexts) - 1
     assert state.hole.left == NONE
+
+
+def test_a_partial_program_is_told_by_what_it_gives_when_it_is_filled_plainly():
+    """Worked by hand: `sort ?` is run as `sort xs`, which gives one of the three results."""
+    wanted = ((1, 2, 3), (5, 4), (6,))
+    ensures = (parse_expression("0 < length result && length result < 3", ["xs", "result"]),)
+    task = problem((LIST,), LIST, list(zip((((3, 1, 2),), ((4, 5),), ((6, 6),)), wanted, strict=True)), ensures=ensures)
+    state = start(task, FULL).apply(derivation(parse_expression("sort xs", ["xs"]), task, FULL)[0])
+    told = dict(zip(MEASURES, features.state_row(state)[-len(MEASURES) :].tolist(), strict=True))
+    expected = {
+        "errs": 0,
+        "gives the result": 1 / 3,
+        "as long": 2 / 3,
+        "rearranged": 2 / 3,
+        "result is a part of it": 1,
+        "it is a part of the result": 2 / 3,
+        "longer than the result": 1 / 3,
+        "sorted": 1,
+        "no repeats": 2 / 3,
+        "same sum": 2 / 3,
+        "elements in place": (1 + 0 + 1 / 2) / 3,
+        "unmet": 1 / 3,
+    }
+    assert {name: told[name] for name in expected} == pytest.approx(expected)
+    # sort costs its length times the binary digits of it, and one: 3 * 2 + 1, 2 * 2 + 1, 2 * 2 + 1.
+    assert told["steps"] == pytest.approx(np.log1p(17 / 3) / 8)
+    errs = start(task, FULL).follow(derivation(parse_expression(r"map (\x -> x / 0) xs", ["xs"]), task, FULL)[:4])
+    assert features.state_row(errs)[-len(MEASURES)] == 1
 
 
 def test_latencies_come_back():

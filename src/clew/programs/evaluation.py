@@ -17,7 +17,7 @@ from clew.core.errors import BundleError, UsageError
 from clew.core.intervals import Ratio, Share
 from clew.core.randomness import generator
 from clew.programs import features
-from clew.programs.grammar import GRAMMARS, Grammar
+from clew.programs.grammar import FULL, GRAMMARS, Grammar
 from clew.programs.heads import Figure, Frequencies, figures_with_intervals
 from clew.programs.rows import Rows
 from clew.programs.syntax import size
@@ -182,6 +182,11 @@ def _gains(
     from clew.programs.search.guided import search
     from clew.programs.search.problem import Budget, of_task
 
+    if grammar.name != FULL.name:
+        raise UsageError(
+            f"The search without a guide goes through the grammar '{FULL.name}', but {model.path} guides "
+            f"'{grammar.name}': the two cannot be compared. Leave --tasks out, or name a guide of '{FULL.name}'."
+        )
     tasks = tasks_named(str(wanted.tasks))
     if wanted.at_most and wanted.at_most < len(tasks):
         drawn = generator(wanted.seed, "evaluated tasks").permutation(len(tasks))[: wanted.at_most]

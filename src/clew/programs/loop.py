@@ -27,7 +27,7 @@ from clew.programs.demonstrating import demonstrate, demonstration, draw_tasks
 from clew.programs.demonstrations import Demonstration, Demonstrations, read, write
 from clew.programs.grammar import FULL, INPUTS, Grammar
 from clew.programs.guidance import BundleGuide, Guide
-from clew.programs.held_out import PER_POOL, computes, shipped
+from clew.programs.held_out import PER_POOL
 from clew.programs.parse import parse_expression
 from clew.programs.pretty import pretty
 from clew.programs.search.gain import run_all

@@ -53,7 +53,7 @@ def fit(
     _check_split(training, placement)
     planned = objective.planned_steps()
     loss_of: Callable[[Any], Loss] = torch.compile(objective.loss, dynamic=False) if compiled else objective.loss
-    steps = steps or objective.steps() or TorchSteps(objective, training, placement, loss_of)
+    steps = steps or objective.own_steps() or TorchSteps(objective, training, placement, loss_of)
     keeper = _Keeper(objective, run, training, placement, planned, steps, shows=shows)
     average, recorder, hooks = keeper.average, keeper.recorder, objective.hooks
     progress = Progress()

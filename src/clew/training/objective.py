@@ -135,7 +135,7 @@ class Objective:
         """The parameters that train, by name."""
         return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
 
-    def steps(self) -> Steps | None:
+    def own_steps(self) -> Steps | None:
         """What takes the optimiser's steps, where an objective has its own way (compiled as one); None: torch."""
         return None
 

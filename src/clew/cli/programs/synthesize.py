@@ -46,18 +46,17 @@ def main(arguments: list[str]) -> int:
     options = parse(SynthesizeOptions, arguments, program="clew synthesize")
 
     from clew.programs.contracts import find_task
-    from clew.programs.guidance import BundleGuide
     from clew.programs.search import checks
-    from clew.programs.search.guided import search
-    from clew.programs.search.problem import Budget, of_task
+    from clew.programs.synthesis import synthesize
 
     task = find_task(options.task)
-    guide = None if options.model is None else BundleGuide(options.model)
-    found = search(
-        of_task(task),
-        guide,
+    found = synthesize(
+        task,
+        options.model,
         how=options.search,
-        budget=Budget(options.nodes, options.seconds, options.memory_mib * 2**20),
+        nodes=options.nodes,
+        seconds=options.seconds,
+        memory=options.memory_mib * 2**20,
         trace=_print_line if options.trace else None,
     )
     checked = None

@@ -120,7 +120,7 @@ class PPO(Objective):
         rows = self.recipe.environment.count * self.recipe.rollout.rollout_steps
         return math.ceil(self.recipe.rollout.total_steps / rows) * self.updates.per_update
 
-    def steps(self) -> Steps:
+    def own_steps(self) -> Steps:
         """The compiled steps, or torch's, which end an update when its KL divergence says so."""
         if self.fused is not None:
             return FusedSteps(self.recipe, self.fused, self.updates)
