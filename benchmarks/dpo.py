@@ -298,7 +298,7 @@ def samples(*, full: bool) -> dict[str, Any]:
         "precision": "float32", "compile": "no", "threads": 1, "evaluate_every": 10**9, "checkpoint_every": 10**9,
         "log_every": 50,
     }  # fmt: skip
-    count, steps, asked, attempts, measured = (6_000, 1_200, 800, 8, 400) if full else (3_000, 450, 300, 8, 150)
+    count, steps, asked, attempts, measured = (6_000, 1_200, 800, 8, 400) if full else (3_000, 450, 200, 6, 150)
 
     with tempfile.TemporaryDirectory() as name:
         room = Path(name)
