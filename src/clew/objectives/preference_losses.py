@@ -109,7 +109,7 @@ def preference_loss(
 
     dpo: Rafailov et al. 2023, equation 7, with label smoothing as in their code (conservative DPO). robust: Chowdhury
     et al. 2024. ipo: Azar et al. 2023, equation 17, of log-ratios that are means over the tokens. To any of them
-    `rpo_alpha` times the chosen answer's mean negative log-likelihood a token is added (Pang et al. 2024, equation 2).
+    `rpo_alpha` times the chosen answer's mean negative log-likelihood a token is added (Pang et al. 2024).
     """
     ratios = (logps - reference.to(logps.dtype)).float().view(-1, 2)
     rewards = beta * ratios
