@@ -34,6 +34,8 @@ OFF_PATH = 0.6
 """Wrong turns that are taken, for each state on the way."""
 CHEAPEST = 24
 """Guard and latency are those of one of so many completions, the cheaper the more often."""
+SMALL_BUDGET = 1000
+"""Both of these in the small grammar: so many completions, since its cheapest hardly ever fail."""
 _FARTHER = 0.5
 _OWN = 0.5
 _SMALL_BANK = 5
@@ -110,7 +112,7 @@ def demonstrate(
     exclude: frozenset[str] = frozenset(),
     sizes: Mapping[int, float] | None = None,
     per_pool: int = POOL,
-    budget: int = BUDGET,
+    budget: int | None = None,
     tell: Callable[[], None] = lambda: None,
 ) -> Demonstrations:
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
@@ -181,7 +183,8 @@ def _seen(
     own: tuple[int, ...] | None,
 ) -> Seen | None:
     """The state with its labels; None where it has no completion to tell of, since the bank has nothing that fits."""
-    draw = int(CHEAPEST * random.random() ** 2)
+    full = state.grammar.name == FULL.name
+    draw = int(CHEAPEST * random.random() ** 2) if full else int(SMALL_BUDGET * random.random() ** 3)
     value, drawn, _ = labeller.completions(state, draw)
     program = own or drawn
     if not program:
