@@ -9,7 +9,7 @@ whose programs are longer than any that was demonstrated are told apart, and so 
 Then PPO goes on from the imitation, on tasks that were demonstrated, with several seeds. What it trains is the policy
 that draws programs, production by production; so the figure is the share of held-out tasks that one drawn program
 solves (a mean over draws), after PPO over before it, its interval over seeds. Beside it: tasks that one of all draws
-solves, and tasks that best-first search solves within as many states. `--folder` keeps what was made and goes on with it.
+solves, and tasks that best-first search solves within as many states. `--folder` keeps what was made and goes on.
 """
 
 from __future__ import annotations
@@ -261,8 +261,8 @@ def _ppo_figures(
 
 
 def _smaller(evidence: Path, path: Path) -> Path:
-    """512 of the demonstrated tasks whose programs have at most five nodes: few, so that each is tried often, and short,
-    so that some draws solve it.
+    """512 of the demonstrated tasks with programs of at most five nodes: few, so that each is tried often, and short, so
+    that some draws solve it.
 
     None computes what a held-out task does, since no demonstration does.
     """

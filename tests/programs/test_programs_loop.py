@@ -18,9 +18,9 @@ from clew.core import files, supervisor
 from clew.core.errors import UsageError
 from clew.programs import drawing
 from clew.programs import loop as loops
+from clew.programs.behaviour import computes, shipped
 from clew.programs.demonstrations import read
 from clew.programs.guidance import FrequencyGuide, counts_of
-from clew.programs.behaviour import computes, shipped
 from clew.programs.interpret import compile_program, run_on
 from clew.programs.loop import Outcome, loop
 from clew.programs.task import shipped_tasks
