@@ -261,8 +261,8 @@ def _ppo_figures(
 
 
 def _smaller(evidence: Path, path: Path) -> Path:
-    """512 of the demonstrated tasks with programs of at most five nodes: few, so that each is tried often, and short, so
-    that some draws solve it.
+    """512 of the demonstrated tasks with programs of at most five nodes: few, so that each is tried often, and short,
+    so that some draws solve it.
 
     None computes what a held-out task does, since no demonstration does.
     """

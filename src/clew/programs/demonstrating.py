@@ -118,17 +118,19 @@ def demonstrate(
     """`count` demonstrations of `grammar`, a function of `seed`. `tell` is called after each.
 
     `exclude`: what held-out tasks compute (`behaviour`). `sizes`: shares of the programs' sizes. `per_pool`:
-    programs drawn for the same arguments. `budget`: completions of a state that its value is about.
+    programs drawn for the same arguments. `budget`: completions of a state that its value is about; None: as many as
+    suit the grammar.
     """
+    tried = budget or (BUDGET if grammar.name == FULL.name else SMALL_BUDGET)
     items = []
     for number, made in enumerate(
         draw_tasks(count, seed, grammar, sizes=sizes, exclude=exclude, per_pool=per_pool, tell=tell)
     ):
         random = generator(seed, "states", number)
-        labeller = made.pool.labeller(made.drawn, budget)
+        labeller = made.pool.labeller(made.drawn, tried)
         states = tuple(_states(random, made.task, made.drawn.actions, labeller, grammar))
         items.append(Demonstration(made.task, made.drawn.actions, states))
-    return Demonstrations(grammar, tuple(items), {"seed": seed, "budget": budget})
+    return Demonstrations(grammar, tuple(items), {"seed": seed, "budget": tried})
 
 
 def demonstration(task: Task, seed: int, grammar: Grammar = FULL, *, budget: int = BUDGET) -> Demonstration:
