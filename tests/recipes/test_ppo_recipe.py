@@ -102,4 +102,5 @@ def test_a_key_of_the_playbook_that_is_none_is_told_with_the_nearest(tmp_path):
 def test_presets_say_what_they_train():
     assert recipes.load("cartpole").environment.id == "CartPole-v1"
     assert recipes.load("pendulum").environment.id == "Pendulum-v1"
-    assert recipes.load("synthesis_ppo").net.hidden == (384, 384, 384)
+    guide = recipes.load("guide").model
+    assert recipes.load("synthesis_ppo").net.hidden == (guide.hidden_dim,) * guide.layers
